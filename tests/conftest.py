@@ -4,6 +4,7 @@ so that a failure is of the change at hand; RECONCILER_EXPLORE=1 looks further. 
 
 import asyncio
 import gc
+import importlib
 import inspect
 import logging
 import os
@@ -62,6 +63,13 @@ def virtual_time() -> Iterator[asyncio.Runner]:
         yield runner
 
 
+@pytest.fixture(params=["asyncio", "uvloop"])
+def real_time(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
+    """A loop as apps have it, of each kind in turn: for `async def` tests with real sockets."""
+    with asyncio.Runner(loop_factory=importlib.import_module(request.param).new_event_loop) as runner:
+        yield runner
+
+
 @pytest.fixture
 def world(request: pytest.FixtureRequest, virtual_time: asyncio.Runner) -> Iterator[World]:
     """A world with an empty engine; `@pytest.mark.world(...)` says what `open_world` is given."""
@@ -73,11 +81,11 @@ def world(request: pytest.FixtureRequest, virtual_time: asyncio.Runner) -> Itera
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async def` test on virtual time."""
+    """Run an `async def` test on virtual time, unless it asks for `real_time`."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = inspect.signature(pyfuncitem.obj).parameters
-    shared: Any = pyfuncitem.funcargs.get("virtual_time")
+    shared: Any = pyfuncitem.funcargs.get("real_time") or pyfuncitem.funcargs.get("virtual_time")
     with nullcontext(shared) if shared else asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in arguments}))
     return True

@@ -1,6 +1,7 @@
 """Open the connections of httpcore by asyncio itself.
 
-httpcore's own are built on anyio, which takes longer to import and at each read and write.
+httpcore's own are built on anyio, which takes longer to import and at each read and write. They serve event loops that
+are not asyncio's own, such as uvloop's: that one cannot try the next address of a host while it waits for the first.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpcore
 
@@ -36,6 +37,8 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         Raises httpcore.ConnectError, and httpcore.ConnectTimeout after `timeout` seconds.
         """
         loop = asyncio.get_running_loop()
+        if not isinstance(loop, asyncio.BaseEventLoop):
+            return await httpcore.AnyIOBackend().connect_tcp(host, port, timeout, local_address, socket_options)
         local = (local_address, 0) if local_address else None
         with _told_as(httpcore.ConnectTimeout):
             async with asyncio.timeout(timeout):
@@ -177,8 +180,7 @@ class _Connection(asyncio.Protocol):
         return taken
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self.received.append(data)

@@ -1,4 +1,7 @@
-"""Connections on real sockets: how many are opened, which are used again, and the errors of those that break."""
+"""Connections on real sockets: how many are opened, which are used again, and the errors of those that break.
+
+On both kinds of loops that apps have.
+"""
 
 import asyncio
 import json
@@ -14,6 +17,8 @@ from reconciler.clock import SystemClock
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.connections import Connections
 from reconciler.machines_api.observe import observe
+
+pytestmark = pytest.mark.usefixtures("real_time")
 
 MACHINE = {"id": "148ed193b01189", "name": "m", "state": "stopped", "region": "iad", "config": {}}
 
@@ -54,11 +59,13 @@ async def serving(answer: Callable[[int, asyncio.StreamWriter], Awaitable[None]]
     server = Server(answer=answer)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    yield server
-    listening.close()
+    try:
+        yield server
+    finally:
+        listening.close()
 
 
-def run(
+async def run(
     answer: Callable[[int, asyncio.StreamWriter], Awaitable[None]],
     use: Callable[[httpx.AsyncClient, Server], Coroutine[Any, Any, None]],
     *,
@@ -67,41 +74,33 @@ def run(
 ) -> Server:
     """What the server has seen once it was used."""
 
-    async def all_of_it() -> Server:
-        async with serving(answer) as server:
-            transport = Connections(ssl_context=None, limit=limit)
-            async with httpx.AsyncClient(base_url=server.url, transport=transport, timeout=timeout) as http:
-                await use(http, server)
-            return server
-
-    return asyncio.run(all_of_it())
+    async with serving(answer) as server:
+        transport = Connections(ssl_context=None, limit=limit)
+        async with httpx.AsyncClient(base_url=server.url, transport=transport, timeout=timeout) as http:
+            await use(http, server)
+        return server
 
 
-def test_a_snapshot_of_a_hundred_apps_opens_ten_connections_and_asks_once_for_each() -> None:
+async def test_a_snapshot_of_a_hundred_apps_opens_ten_connections_and_asks_once_for_each() -> None:
     names = [f"app-{number}" for number in range(100)]
-
-    async def all_of_it() -> Server:
-        async with serving(good) as server:
-            async with MachinesClient(base_url=server.url, token=None, clock=SystemClock()) as client:
-                observed = await observe(client, names, clock=SystemClock())
-            assert all(len(app.machines) == 1 for app in observed.apps.values())
-            return server
-
-    server = asyncio.run(all_of_it())
+    async with serving(good) as server:
+        async with MachinesClient(base_url=server.url, token=None, clock=SystemClock()) as client:
+            observed = await observe(client, names, clock=SystemClock())
+        assert all(len(app.machines) == 1 for app in observed.apps.values())
     assert server.opened == 10
     asked = [f"GET /v1/apps/{name}/machines?limit=1000&include_leases=true HTTP/1.1" for name in names]
     assert sorted(server.requests) == sorted(asked)
 
 
-def test_requests_one_after_another_share_a_connection() -> None:
+async def test_requests_one_after_another_share_a_connection() -> None:
     async def use(http: httpx.AsyncClient, _server: Server) -> None:
         for method in ("GET", "POST", "DELETE"):
             assert (await http.request(method, "/")).json() == [MACHINE]
 
-    assert run(good, use).opened == 1
+    assert (await run(good, use)).opened == 1
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
+async def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
     async def close(_number: int, writer: asyncio.StreamWriter) -> None:
         write(writer, b"{}")
         writer.close()
@@ -113,10 +112,10 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
             assert (await http.post("/")).json() == {}
             await server.closed.wait()
 
-    assert run(close, use).opened == 3
+    assert (await run(close, use)).opened == 3
 
 
-def test_no_more_requests_are_under_way_than_the_limit_and_one_waits_no_longer_than_it_may() -> None:
+async def test_no_more_requests_are_under_way_than_the_limit_and_one_waits_no_longer_than_it_may() -> None:
     async def use(http: httpx.AsyncClient, server: Server) -> None:
         async def answer(_number: int, writer: asyncio.StreamWriter) -> None:
             arrived.release()
@@ -133,7 +132,7 @@ def test_no_more_requests_are_under_way_than_the_limit_and_one_waits_no_longer_t
         free.set()
         assert {reply.status_code for reply in await asyncio.gather(*asking)} == {200}
 
-    server = run(good, use, limit=2)
+    server = await run(good, use, limit=2)
     assert (server.opened, len(server.requests)) == (2, 5)
 
 
@@ -154,7 +153,7 @@ async def silent(_number: int, _writer: asyncio.StreamWriter) -> None:
     ("answer", "error"),
     [(cut_off, httpx.RemoteProtocolError), (no_http, httpx.RemoteProtocolError), (silent, httpx.ReadTimeout)],
 )
-def test_a_broken_answer_is_an_error_of_httpx_and_ends_its_connection(
+async def test_a_broken_answer_is_an_error_of_httpx_and_ends_its_connection(
     answer: Callable[[int, asyncio.StreamWriter], Awaitable[None]], error: type[Exception]
 ) -> None:
     async def use(http: httpx.AsyncClient, server: Server) -> None:
@@ -166,20 +165,20 @@ def test_a_broken_answer_is_an_error_of_httpx_and_ends_its_connection(
         server.answer = good
         assert (await http.get("/")).json() == [MACHINE]
 
-    assert run(answer, use).opened == 2
+    assert (await run(answer, use)).opened == 2
 
 
-def test_a_server_that_is_not_there_is_an_error_of_httpx() -> None:
+async def test_a_server_that_is_not_there_is_an_error_of_httpx() -> None:
     async def use(_http: httpx.AsyncClient, _server: Server) -> None:
         async with httpx.AsyncClient(transport=Connections(ssl_context=None, limit=1)) as http:
             for _ in range(2):  # the place is free again
                 with pytest.raises(httpx.ConnectError):
                     await http.get("http://127.0.0.1:1/")
 
-    run(good, use)
+    await run(good, use)
 
 
-def test_a_request_that_is_given_up_ends_its_connection() -> None:
+async def test_a_request_that_is_given_up_ends_its_connection() -> None:
     async def use(http: httpx.AsyncClient, server: Server) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -187,10 +186,10 @@ def test_a_request_that_is_given_up_ends_its_connection() -> None:
         async with asyncio.timeout(5):
             await server.closed.wait()
 
-    run(silent, use)
+    await run(silent, use)
 
 
-def test_connections_that_are_closed_end_what_is_under_way_and_send_nothing_more() -> None:
+async def test_connections_that_are_closed_end_what_is_under_way_and_send_nothing_more() -> None:
     async def use(_http: httpx.AsyncClient, server: Server) -> None:
         async def answer(_number: int, _writer: asyncio.StreamWriter) -> None:
             arrived.set()
@@ -206,4 +205,4 @@ def test_connections_that_are_closed_end_what_is_under_way_and_send_nothing_more
             await connections.handle_async_request(httpx.Request("GET", server.url))
         assert server.opened == 1
 
-    run(good, use)
+    await run(good, use)

@@ -1,62 +1,21 @@
-"""Requests over our own connections: they do what httpx's own transport does, in good and in bad times."""
+"""Requests over our own connections: they do what httpx's own transport does, in good and in bad times.
+
+On both kinds of loops that apps have.
+"""
 
 import asyncio
-import shutil
-import ssl
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 import pytest
 
 from reconciler.machines_api.connections import Connections, open_http
+from tests.support.raw_server import ANSWER, Handler, answer, hang, ours, outcome, read_request, serving, theirs
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
-LIMITS = httpx.Limits(max_connections=4, max_keepalive_connections=4)
-
-
-def ours(tls: ssl.SSLContext | None = None) -> httpx.AsyncBaseTransport:
-    return Connections(ssl_context=tls, limit=4)
-
-
-def theirs(tls: ssl.SSLContext | None = None) -> httpx.AsyncBaseTransport:
-    return httpx.AsyncHTTPTransport(verify=tls or False, limits=LIMITS, trust_env=False)
-
-
-@asynccontextmanager
-async def serving(handle: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Serve on loopback during the block, at the URL."""
-    under_way: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
-
-    async def handle_to_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        under_way[asyncio.current_task()] = writer
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await handle(reader, writer)
-
-    server = await asyncio.start_server(handle_to_the_end, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for writer in under_way.values():
-            writer.transport.abort()
-        await asyncio.gather(*(task for task in under_way if task))
-
-
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = [line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
-    return await reader.readexactly(int(length[0])) if length else b""
-
-
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        await read_request(reader)
-        writer.write(ANSWER)
+pytestmark = pytest.mark.usefixtures("real_time")
 
 
 async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,20 +41,6 @@ async def say_what_is_no_http(reader: asyncio.StreamReader, writer: asyncio.Stre
     writer.close()
 
 
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
-    writer.close()
-
-
-async def outcome(transport: httpx.AsyncBaseTransport, url: str, **options: Any) -> tuple[type, str]:
-    """What became of a GET: the type of its error or response, and its text."""
-    async with httpx.AsyncClient(transport=transport, timeout=options.pop("timeout", 5)) as client:
-        try:
-            return httpx.Response, (await client.get(url, **options)).text
-        except httpx.HTTPError as error:
-            return type(error), str(error)
-
-
 @pytest.mark.parametrize(
     ("handle", "expected"),
     [
@@ -118,6 +63,41 @@ async def test_a_server_that_cannot_be_reached_is_told_as_httpx_tells_it() -> No
         pass
     found = await outcome(ours(), url)
     assert found == await outcome(theirs(), url) == (httpx.ConnectError, "All connection attempts failed")
+
+
+@contextmanager
+def deaf(port: int = 0) -> Iterator[int]:
+    """An address that answers no connection, 127.0.0.2, at the port: as many wait there as may."""
+    with ExitStack() as sockets:
+        listening = sockets.enter_context(socket.socket())
+        listening.bind(("127.0.0.2", port))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+async def test_an_address_that_does_not_answer_ends_with_the_time_that_is_given() -> None:
+    timeout = httpx.Timeout(5, connect=0.05)
+    with deaf() as port:
+        found = await outcome(ours(), f"http://127.0.0.2:{port}", timeout=timeout)
+        assert found == await outcome(theirs(), f"http://127.0.0.2:{port}", timeout=timeout)
+    assert found[0] is httpx.ConnectTimeout
+
+
+async def test_the_next_address_of_a_host_is_tried_while_the_first_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def resolve(_host: Any, port: int, **_options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    async with serving(answer) as url:
+        port = int(url.rpartition(":")[2])
+        with deaf(port):
+            assert await outcome(ours(), f"http://two.test:{port}") == (httpx.Response, "[]")
 
 
 async def test_a_host_without_an_address_is_told_as_httpx_tells_it() -> None:
@@ -217,67 +197,6 @@ async def test_more_calls_than_connections_wait_for_one() -> None:
         for call in others:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 and its key, in one file."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl")
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", f"{file}.crt"]
-    subprocess.run(["openssl", *words.split(), *names], check=True, capture_output=True, timeout=30)
-    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
-    return file
-
-
-@pytest.fixture
-def server_tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-async def test_tls_is_spoken_with_a_server_that_is_trusted(certificate: Path, server_tls: ssl.SSLContext) -> None:
-    trusting = ssl.create_default_context(cafile=str(certificate))
-    async with serving(answer, server_tls) as url:
-        assert await outcome(ours(trusting), url) == (httpx.Response, "[]")
-
-
-async def test_tls_with_another_server_fails_as_it_does_in_httpx(server_tls: ssl.SSLContext) -> None:
-    async with serving(answer, server_tls) as url:
-        found = await outcome(ours(httpx.create_ssl_context()), url)
-        assert found == await outcome(theirs(httpx.create_ssl_context()), url)
-        assert found[0] is httpx.ConnectError
-        assert "certificate" in found[1]
-
-
-async def test_tls_with_a_server_that_speaks_none_fails_as_it_does_in_httpx(certificate: Path) -> None:
-    trusting = ssl.create_default_context(cafile=str(certificate))
-    async with serving(say_what_is_no_http_at_once) as url:
-        found = await outcome(ours(trusting), url.replace("http:", "https:"))
-        assert found == await outcome(theirs(trusting), url.replace("http:", "https:"))
-        assert found[0] is httpx.ConnectError
-
-
-async def say_what_is_no_http_at_once(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"hello\r\n")
-    writer.close()
-
-
-async def test_a_large_answer_over_tls_comes_whole(certificate: Path, server_tls: ssl.SSLContext) -> None:
-    body = bytes(range(256)) * 20_000
-
-    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)  # which ends with the connection
-        await writer.drain()
-        writer.close()
-
-    trusting = ssl.create_default_context(cafile=str(certificate))
-    async with serving(send, server_tls) as url, httpx.AsyncClient(transport=ours(trusting)) as client:
-        assert (await client.get(url)).content == body
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTP_PROXY", "all_proxy"])
