@@ -6,6 +6,7 @@ third of the work.
 """
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -69,7 +70,7 @@ async def exchange(
 ) -> httpx.Response:
     """Send the request, and return the reply whole.
 
-    Over `direct`, if it is there: the client does nothing else for us than that it keeps the cookies.
+    Over `direct`, if it is there: all that the client does for us besides is to keep the cookies and to log.
     """
     if direct is None:
         return await http.send(request)
@@ -78,6 +79,10 @@ async def exchange(
     if "set-cookie" in reply.headers:
         http.cookies.extract_cookies(reply)
     await reply.aread()
+    log = logging.getLogger("httpx")
+    if log.isEnabledFor(logging.INFO):
+        words = reply.http_version, reply.status_code, reply.reason_phrase
+        log.info('HTTP Request: %s %s "%s %d %s"', request.method, request.url, *words)
     return reply
 
 

@@ -4,6 +4,7 @@ On both kinds of loops that apps have.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.machines_api.connections import Connections, open_http
+from reconciler.machines_api.connections import Connections, exchange, open_http
 from tests.support.raw_server import ANSWER, Handler, answer, hang, ours, outcome, read_request, serving, theirs
 
 pytestmark = pytest.mark.usefixtures("real_time")
@@ -197,6 +198,17 @@ async def test_more_calls_than_connections_wait_for_one() -> None:
         for call in others:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_call_is_logged_as_httpx_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(answer) as url, httpx.AsyncClient(base_url=url, transport=ours()) as client:
+        for direct in (client._transport, None):
+            await exchange(client, direct, client.build_request("GET", "/v1/apps?x=1"))
+        assert not caplog.messages
+        caplog.set_level(logging.INFO, logger="httpx")
+        for direct in (client._transport, None):
+            await exchange(client, direct, client.build_request("GET", "/v1/apps?x=1"))
+        assert caplog.messages == [f'HTTP Request: GET {url}/v1/apps?x=1 "HTTP/1.1 200 OK"'] * 2
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTP_PROXY", "all_proxy"])
