@@ -153,7 +153,7 @@ class Connections(httpx.AsyncBaseTransport):
         return httpx.Response(
             status_code=reply.status,
             headers=reply.headers,
-            stream=httpx.ByteStream(content),
+            content=content,
             extensions=reply.extensions,
         )
 

@@ -6,6 +6,7 @@ It handles all that can go wrong in an exchange, and knows nothing of machines.
 import asyncio
 import json
 from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -35,7 +36,8 @@ T = TypeVar("T")
 _CONNECT_TIMEOUT_S: Final = 5.0
 _HEADER_SHOWN: Final = 60
 _REQUEST_ID: Final = "fly-request-id"
-_LEASE_HEADER: Final = "fly-machine-lease-nonce"
+_LEASE_HEADER: Final = b"fly-machine-lease-nonce"
+_URLS_KEPT: Final = 64
 
 
 class TraceEntry(Struct, frozen=True, kw_only=True):
@@ -79,6 +81,7 @@ class Transport:
         self._rate_patience_s = rate_patience_s
         self._trace = trace
         self._tokens = OftenConcealed(token_parts(token.reveal()) if token else ())
+        self._parsed = lru_cache(maxsize=_URLS_KEPT)(httpx.URL)
         self._direct = transport or open_directly(base_url)
         self._http = open_http(base_url, token, user_agent=user_agent, transport=self._direct)
 
@@ -178,16 +181,21 @@ class Transport:
         return self._understood(call, reply, read)
 
     def _request(self, call: Call) -> httpx.Request:
-        headers = {_LEASE_HEADER: call.nonce.reveal()} if call.nonce else {}
-        content = None
+        http, content = self._http, None
+        headers = http.headers.raw
+        if call.nonce:
+            headers.append((_LEASE_HEADER, call.nonce.reveal().encode()))
         if call.body is not None:
-            headers["Content-Type"] = "application/json"
+            headers.append((b"Content-Type", b"application/json"))
             content = json.dumps(call.body, separators=(",", ":"), ensure_ascii=False).encode()
         timeout = httpx.Timeout(call.timeout_s, connect=min(_CONNECT_TIMEOUT_S, call.timeout_s))
-        # One URL: httpx takes the parts of one apart three times.
         query = f"?{httpx.QueryParams(call.query)}" if call.query else ""
-        url = httpx.URL(f"{str(self._http.base_url).rstrip('/')}{call.path}{query}")
-        return self._http.build_request(call.method, url, content=content, headers=headers, timeout=timeout)
+        url = self._parsed(f"{str(http.base_url).rstrip('/')}{call.path}{query}")
+        # What `build_request` makes, in half of its time.
+        extensions = {"timeout": timeout.as_dict()}
+        return httpx.Request(
+            call.method, url, content=content, headers=headers, cookies=http.cookies or None, extensions=extensions
+        )
 
     def _understood(self, call: Call, reply: httpx.Response, read: Callable[[Any], T]) -> T:
         if not reply.is_success:
