@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +26,8 @@ _TICK_MS: Final = 1000 / os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _LISTENING: Final = "0A"
 _FEW_FORKS: Final = 4096  # far fewer than pids in a round: 32768 at least
+_SKIPPED: Final = 1024  # pids that are in use already, on the way from the eldest to the last
+_ALL_PIDS: Final = (0, 2**31)
 _STARTED: Final = 19  # among the fields of stat from the state on: when it started
 _GONE: Final = frozenset({"Z", "X"})
 _DEATH_S: Final = 1.0
@@ -145,7 +147,8 @@ def _pids_of(owned: Owned) -> set[int] | None:
     pids = _all_pids()
     if not pids:
         return None
-    pids = pids[bisect_left(pids, _youngest_from(owned)) :]
+    eldest, last = _range_of(owned)  # asked after the list of pids: nothing in it is younger
+    pids = pids[bisect_left(pids, eldest) : bisect_right(pids, last)]
     found: set[int] = set()
     children: dict[int, list[int]] = {}
     for pid in pids:
@@ -178,24 +181,26 @@ def forks() -> int | None:
 
 def is_narrow(owned: Owned) -> bool:
     """Return whether few processes of this host have to be looked at to find these."""
-    return _youngest_from(owned) > 0
+    return _range_of(owned)[0] > 0
 
 
-def _youngest_from(owned: Owned) -> int:
-    """Return the pid below which none of these processes can be.
+def _range_of(owned: Owned) -> tuple[int, int]:
+    """Return the first and the last pid that any of these processes can have.
 
-    0 where that is not known. The kernel gives pids out in ascending order, and begins anew at the end. So this holds
-    while too few were given out for a whole round, and the last one is still above the eldest.
+    All pids where that is not known. The kernel gives pids out in ascending order, and begins anew at the end. So they
+    are known while too few were given out for a whole round, and the last one is still above the eldest. Processes of
+    the round before have higher pids. What a container's /proc says of the last one may be old, so count them as well.
     """
     now = None if owned.forks_before is None else forks()
     if now is None or owned.forks_before is None or now - owned.forks_before > _FEW_FORKS:
-        return 0
+        return _ALL_PIDS
     try:
         with open(f"{_PROC}/loadavg", "rb") as file:  # noqa: PTH123
             last = int(file.read().split()[-1])
     except (OSError, ValueError, IndexError):
-        return 0
-    return owned.eldest if last >= owned.eldest else 0
+        return _ALL_PIDS
+    counted = owned.eldest + now - owned.forks_before + _SKIPPED
+    return (owned.eldest, max(last, counted)) if last >= owned.eldest else _ALL_PIDS
 
 
 def _fields(pid: int) -> list[str]:

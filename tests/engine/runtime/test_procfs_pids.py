@@ -43,6 +43,27 @@ def test_only_processes_as_young_as_the_eldest_are_looked_at(
     assert is_narrow(owned) == (found != {100, 200, 300})
 
 
+@pytest.mark.parametrize(
+    ("pid", "forks_before", "last", "is_found"),
+    [
+        (9000, 4999, 300, False),  # given out in the round before
+        (9000, 4999, 9000, True),
+        (1225, 4999, 300, True),  # 1 start, and 1024 pids that were in use: the last one may be told late
+        (1226, 4999, 300, False),
+        (1226, 4998, 300, True),
+        (9000, 903, 300, True),  # a whole round may have been given out
+        (9000, 4999, 150, True),  # the kernel has begun anew
+    ],
+)
+def test_processes_of_the_round_before_are_not_looked_at(
+    proc: Path, pid: int, forks_before: int, last: int, is_found: bool
+) -> None:
+    (proc / "loadavg").write_text(f"0.00 0.00 0.00 1/100 {last}\n")
+    (proc / "300").rename(proc / str(pid))
+    owned = Owned(frozenset({200}), Path("/nowhere"), eldest=200, forks_before=forks_before)
+    assert (pid in (procfs._pids_of(owned) or ())) == is_found
+
+
 @pytest.mark.parametrize("missing", ["stat", "loadavg"])
 def test_without_the_counts_all_are_looked_at(proc: Path, missing: str) -> None:
     (proc / missing).unlink()
