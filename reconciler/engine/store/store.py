@@ -126,7 +126,8 @@ class Store:
         machine = _with_event(machine, event)
         with self._transaction():
             self._connection.execute(
-                "INSERT OR REPLACE INTO machines VALUES (?, ?, ?)", (machine.id, machine.app, json_of(machine))
+                "INSERT INTO machines VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value",
+                (machine.id, machine.app, json_of(machine)),
             )
             if is_new_version:
                 self._connection.execute(
