@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-from reconciler.canonical.normalize import canonical
+from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model.config import MachineConfig
 from reconciler.model.image import is_same_image, reference
 
@@ -28,16 +28,16 @@ def digest_of(config: MachineConfig) -> str:
 class DesiredDigest:
     """The digest of a desired config, to be compared with those of many machines.
 
-    The config is brought to canonical form once, and hashed once for each image that the machines have.
+    The config is brought to its canonical form once, and hashed once for each image that the machines have.
     """
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
-        self._canonical = canonical(config)
+        self.canonical: Canonical = canonical(config)
         self._as_sent: dict[str | None, str] = {}  # by image
         image = None if "containers" in config.document else reference(config.image)
         scheme = SCHEME if image and image.identity else FIRST_SCHEME
-        self.text: str = f"{scheme}:{_hash(self._canonical)[:_DIGITS]}"
+        self.text: str = f"{scheme}:{_hash(self.canonical)[:_DIGITS]}"
 
     def is_told_by(self, digest: str | None, *, live: MachineConfig | None = None) -> bool:
         """Return what `is_digest_of` returns of this config."""
@@ -52,7 +52,7 @@ class DesiredDigest:
     def _first(self, image: str | None) -> str:
         """Return the digest of the first scheme, with the image as it was sent."""
         if image not in self._as_sent:
-            self._as_sent[image] = f"{FIRST_SCHEME}:{_hash(_with_image(self._canonical, image))[:_DIGITS]}"
+            self._as_sent[image] = f"{FIRST_SCHEME}:{_hash(_with_image(self.canonical, image))[:_DIGITS]}"
         return self._as_sent[image]
 
 

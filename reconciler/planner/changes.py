@@ -6,7 +6,6 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from reconciler.canonical.digest import DesiredDigest, digest_of, live_digest
-from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.desired import Expected, Handover
@@ -29,13 +28,14 @@ def adoption(
     runs; another one is updated too. What is left of marks on it says nothing, as it is nobody's.
     """
     assert machine.config is not None
+    digest = DesiredDigest(pool.config)
     situation = Situation(
         pool=pool,
         region=slot.region,
-        desired_digest=DesiredDigest(pool.config),
+        desired_digest=digest,
         machine=machine,
         at=at,
-        fields=differ.differences(canonical(pool.config), as_run(machine, pool.config.image), image=pool.config.image),
+        fields=differ.differences(digest.canonical, as_run(machine, pool.config.image), image=pool.config.image),
     )
     if decide_action(situation).action is Action.REPLACE:
         return None
@@ -65,7 +65,6 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
     memories = {one.metadata[marks.POOL]: one.metadata for one in paired.owned if _is_anchor(one)}
     for pool in app.pools:
         memory = memories.get(pool.name, {})
-        desired = canonical(pool.config)
         digest = DesiredDigest(pool.config)
         anchor = anchors[pool.name]
         for slot in sorted(pool.slots, key=lambda slot: (slot.number, slot.region)):
@@ -81,7 +80,7 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
                 desired_digest=digest,
                 machine=machine,
                 at=at,
-                fields=_fields(differ, desired, digest, machine, pool),
+                fields=_fields(differ, digest, machine, pool),
                 lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
             change = replace(_change(slot, situation, anchor), is_new=was_applied is False)
@@ -131,12 +130,10 @@ def _was_applied(slot: Slot, memory: Mapping[str, str], *, has_names: bool) -> b
     return None if is_counted and has_names else is_counted
 
 
-def _fields(
-    differ: Differ, desired: Canonical, digest: DesiredDigest, machine: Machine | None, pool: Pool
-) -> tuple[FieldChange, ...]:
+def _fields(differ: Differ, digest: DesiredDigest, machine: Machine | None, pool: Pool) -> tuple[FieldChange, ...]:
     """Return what differs, less a run's override: that is no drift, and is undone.
 
-    `desired` is the canonical form of the pool's config, `digest` its digest.
+    `digest` is that of the pool's config.
     """
     if machine is None or machine.config is None:
         return ()
@@ -147,7 +144,7 @@ def _fields(
         return ()
     # One that was adopted as it was may have only a tag, where the spec has the digest of what runs.
     live = as_run(machine, pool.config.image) if is_applied else machine.config
-    fields = differ.differences(desired, live, image=pool.config.image)
+    fields = differ.differences(digest.canonical, live, image=pool.config.image)
     if pool.has_resolved_image:
         fields = tuple(_moved(field) for field in fields)
     if is_overridden:

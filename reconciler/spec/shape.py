@@ -118,7 +118,7 @@ def _holds_for_object(keyword: str, value: Mapping[str, Any], schema: Mapping[st
         case "minProperties":
             return len(value) >= int(argument)
         case "properties":
-            return all(_fits(value[key], one, root) for key, one in argument.items() if key in value)
+            return all(_fits(member, argument[key], root) for key, member in value.items() if key in argument)
         case "patternProperties":
             return all(
                 _fits(member, one, root)

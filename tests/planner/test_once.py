@@ -13,7 +13,7 @@ from reconciler.model import marks
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
-from reconciler.planner import changes, diff, leader_slot
+from reconciler.planner import diff, leader_slot
 from reconciler.planner.planner import plan
 from tests.support.world import app_spec
 
@@ -63,7 +63,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counted)
 
-    for module in (digest, changes, diff):
+    for module in (digest, diff):
         count(module, "canonical")
     count(digest, "_hash")
     count(leader_slot, "successor_of")
@@ -82,6 +82,7 @@ def test_of_machines_as_declared_nothing_is_found_for_each(calls: Counter[str]) 
     assert not few.effective
     assert not many.effective
     assert for_many == for_few
+    assert for_few["canonical"] == 6
 
 
 def test_of_machines_that_get_another_image_only_what_they_are_is_hashed(calls: Counter[str]) -> None:
