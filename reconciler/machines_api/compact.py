@@ -18,46 +18,21 @@ _METADATA: Final = "metadata"
 _MOST_TEXTS: Final = 10_000  # more of them are hardly equal, and to remember each takes more than it saves
 
 
-class _Metadata:
-    """Metadata that several machines share; each has values of its own for `keys`.
-
-    A machine's metadata is read several times in a row, so what was made last is kept until another one is read.
-    """
-
-    __slots__ = ("_keys", "_made", "_shared")
-
-    def __init__(self, shared: dict[str, str], keys: tuple[str, ...]) -> None:
-        self._shared = shared
-        self._keys = keys
-        self._made: tuple[tuple[str, ...] | None, dict[str, str]] = None, {}
-
-    def of(self, values: tuple[str, ...]) -> dict[str, str]:
-        """Return the metadata of the machine whose own values these are."""
-        of_values, made = self._made
-        if of_values is not values:
-            made = self._shared.copy()
-            for key, value in zip(self._keys, values, strict=True):
-                made[key] = value
-            self._made = values, made
-        return made
-
-
 class SharedDocument(Mapping[str, Any]):
-    """A config document that shares all but some values of its metadata with others."""
+    """A config document that shares all but its metadata with others."""
 
-    __slots__ = ("_bare", "_metadata", "_values")
+    __slots__ = ("_bare", "_metadata")
 
-    def __init__(self, bare: JsonObject, metadata: _Metadata, values: tuple[str, ...]) -> None:
+    def __init__(self, bare: JsonObject, metadata: JsonObject) -> None:
         self._bare = bare
         self._metadata = metadata
-        self._values = values
 
     def __getitem__(self, name: str) -> Any:
-        return self._metadata.of(self._values) if name == _METADATA else self._bare[name]
+        return self._metadata if name == _METADATA else self._bare[name]
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the member; Mapping's own way takes several times as long."""
-        return self._metadata.of(self._values) if name == _METADATA else self._bare.get(name, default)
+        return self._metadata if name == _METADATA else self._bare.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._bare
@@ -73,8 +48,8 @@ class Compactor:
     def __init__(self) -> None:
         self._documents: dict[bytes, JsonObject] = {}  # by digest, as the text of each would take as much again
         self._sections: dict[bytes, Any] = {}
-        self._metadata: dict[bytes, _Metadata] = {}
         self._texts: dict[str, str] = {}
+        self._last: tuple[dict[str, Any], JsonObject] = {}, {}
 
     def compact(self, machine: Machine) -> Machine:
         """Return an equal machine that shares what it has in common with earlier ones."""
@@ -94,16 +69,25 @@ class Compactor:
 
     def _config(self, config: MachineConfig, name: str) -> MachineConfig:
         metadata = config.document.get(_METADATA)
-        bare = self._document({key: value for key, value in config.document.items() if key != _METADATA})
+        bare = self._shared({key: value for key, value in config.document.items() if key != _METADATA})
         if not isinstance(metadata, dict):
             return MachineConfig(document=bare)
-        own = {key: "" for key, value in metadata.items() if value == name or marks.is_record(key)}
-        values = tuple(name if metadata[key] == name else metadata[key] for key in own)
-        shared = metadata | own
-        digest = _digest([shared, *own])
-        if digest not in self._metadata:
-            self._metadata[digest] = _Metadata(shared, tuple(own))
-        return MachineConfig(document=SharedDocument(bare, self._metadata[digest], values))
+        texts = {self._text(key): self._value(key, value, name) for key, value in metadata.items()}
+        return MachineConfig(document=SharedDocument(bare, texts))
+
+    def _value(self, key: str, value: str, name: str) -> str:
+        """Return the value of a mark, shared unless it is a record of the machine's own."""
+        if value == name:
+            return name
+        return value if marks.is_record(key) else self._text(value)
+
+    def _shared(self, bare: dict[str, Any]) -> JsonObject:
+        """Return the document before this one, if it has the very same members."""
+        before, document = self._last
+        if len(bare) != len(before) or not all(before.get(name) is value for name, value in bare.items()):
+            document = self._document(bare)
+            self._last = bare, document
+        return document
 
     def _document(self, bare: dict[str, Any]) -> JsonObject:
         digest = _digest(bare)

@@ -46,19 +46,19 @@ def test_a_machine_without_config_stays_without() -> None:
     assert Compactor().compact(dark) == dark
 
 
-def test_what_only_one_machine_has_in_its_metadata_is_its_own_and_the_rest_is_shared() -> None:
+def test_texts_of_metadata_are_shared_unless_they_are_of_one_machine() -> None:
     def told(name: str) -> dict[str, str]:
-        return {"reconciler_r0": f"run of {name}", "own": "x", "reconciler_slot": name, "reconciler_attempt": name * 9}
+        return {
+            "reconciler_r0": f"run of {name}",
+            "own": "x" * 9,
+            "reconciler_slot": name,
+            "reconciler_attempt": name * 9,
+        }
 
     compactor = Compactor()
     compact = [compactor.compact(machine(name, metadata=told(name))) for name in "ab"]
     assert [list(one.metadata.items()) for one in compact] == [list(told(name).items()) for name in "ab"]
-    assert len(compactor._metadata) == 1
-
-
-def test_machines_that_share_metadata_are_read_in_any_order() -> None:
-    compactor = Compactor()
-    first, second = (compactor.compact(machine(name)) for name in "ab")
-    kept = first.metadata
-    assert [one.metadata["reconciler_slot"] for one in (second, first, first, second)] == ["b", "a", "a", "b"]
-    assert kept == {"reconciler_slot": "a", "own": "x"}
+    first, second = (one.metadata for one in compact)
+    assert first["own"] is second["own"]
+    assert compact[0].metadata["reconciler_slot"] is compact[0].name
+    assert not compactor._texts.keys() & {first["reconciler_r0"], first["reconciler_attempt"]}
