@@ -11,6 +11,8 @@ PYTHON_IS_NEW := $(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.ex
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(PIP_INSTALL)
 EDITABLE := --no-deps --no-build-isolation --editable .
+# pip compiles no package that is installed from its source directory.
+COMPILE := $(BIN)/python -m compileall -q reconciler
 
 LOCK := $(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
@@ -27,6 +29,7 @@ $(INSTALLED): pyproject.toml requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements/dev.txt
 	$(PIP) $(EDITABLE)
+	@$(COMPILE)
 	@touch $(RUNNABLE) $@
 
 # What the command needs, and none of the tools. Bytecode is made of what is imported, when it is: pip would make all.
@@ -36,6 +39,7 @@ $(RUNNABLE): pyproject.toml requirements/run.txt requirements/build.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --no-compile --require-hashes -r requirements/run.txt -r requirements/build.txt
 	@$(PIP) --no-compile $(EDITABLE)
+	@$(COMPILE)
 	@touch $@
 
 lock:  ## the newest versions that pyproject.toml allows, with their hashes, for Python 3.11 and newer

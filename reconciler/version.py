@@ -4,4 +4,4 @@ It is that of pyproject.toml, and `python tools/texts.py` writes it here: asking
 takes longer than `reconciler --version` may.
 """
 
-VERSION = "0.6.0"
+VERSION = "0.7.0"
