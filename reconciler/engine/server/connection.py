@@ -20,6 +20,7 @@ from reconciler.engine.http.messages import MAX_BODY, NoReply, Request, Response
 
 _STATUS_LINES: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n" for one in HTTPStatus}
 _MOST_WAITING: Final = 16  # pipelined requests; then no more is read
+_MAX_HEAD: Final = 512 * 1024  # bytes of a request line and its headers; httptools has no limit of its own
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _INVALID: Final = Response("Invalid HTTP request received.", 400, media_type="text/plain")
 _BROKEN: Final = Response("Internal Server Error", 500, media_type="text/plain")
@@ -68,6 +69,10 @@ class Connection(asyncio.Protocol):
         self._answering: asyncio.Task[None] | None = None
         self._is_streaming = False
         self._drained: asyncio.Event | None = None  # there while the client reads too slowly
+        self._is_in_head = False
+        self._head_size = 0
+        self._owes_continue = False
+        self._is_refused = False
         self.idle_since_s: float | None = loop.time()
 
     # The transport's calls
@@ -94,16 +99,39 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.idle_since_s = None
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as any other request; on_message_complete has seen to it that it is the last one
-        except httptools.HttpParserError:
-            self._refuse()
+        rest = b"" if self._is_refused else data
+        while rest:
+            try:
+                self._parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._head_without_upgrade() + rest[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserError:
+                self._refuse()
+                return
+        if self._is_in_head:
+            self._head_size += len(data)
+            if self._head_size > _MAX_HEAD:
+                self._refuse()
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head of the request as if it asked for no other protocol.
+
+        The parser takes what comes after it for that protocol; it is the body.
+        """
+        first = b"%b %b HTTP/%b" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
+        headers = (b"%b: %b" % one for one in self._headers if one[0] != b"upgrade")
+        return b"\r\n".join((first, *headers, b"\r\n"))
 
     def _refuse(self) -> None:
-        """Answer what is no HTTP, unless a reply is under way; then close."""
-        if self._answering is None and not self._transport.is_closing():
+        """Answer what is no HTTP, after the replies that are under way; then close."""
+        self._is_refused, self._is_in_head = True, False
+        if self._answering is None:
+            self._end_refused()
+
+    def _end_refused(self) -> None:
+        if not self._transport.is_closing():
             self._write(_INVALID, None, keeps_alive=False)
         self._transport.close()
 
@@ -114,6 +142,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._content = bytearray()
         self._is_too_long = False
+        self._is_in_head = True
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -122,8 +151,21 @@ class Connection(asyncio.Protocol):
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers):
-            self._transport.write(_CONTINUE)
+        """Ask for the body, where the client waits for that; raise ValueError for a head that no server may accept."""
+        self._is_in_head, self._head_size = False, 0
+        names = [name for name, _ in self._headers]
+        if names.count(b"host") > 1 or self._parser.get_method() == b"CONNECT":
+            raise ValueError
+        if b"expect" not in names or self._parser.should_upgrade() or self._parser.get_http_version() == "1.0":
+            return
+        if dict(self._headers)[b"expect"].lower() == b"100-continue":
+            self._owes_continue = True
+            if self._answering is None:
+                self._send_continue()
+
+    def _send_continue(self) -> None:
+        self._owes_continue = False
+        self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         if len(self._content) + len(body) > MAX_BODY:
@@ -133,7 +175,10 @@ class Connection(asyncio.Protocol):
             self._content += body
 
     def on_message_complete(self) -> None:
-        url, parser = httptools.parse_url(self._url), self._parser
+        parser = self._parser
+        if parser.should_upgrade():
+            return  # data_received goes on without
+        url, self._owes_continue = httptools.parse_url(self._url), False
         path = (url.path or b"/").decode("ascii")
         request = Request(
             parser.get_method().decode("ascii"),
@@ -143,7 +188,7 @@ class Connection(asyncio.Protocol):
             None if self._is_too_long else bytes(self._content),
         )
         is_http_1_0 = parser.get_http_version() == "1.0"
-        keeps_alive = not is_http_1_0 and parser.should_keep_alive() and not parser.should_upgrade()
+        keeps_alive = not is_http_1_0 and parser.should_keep_alive()
         self._waiting.append(_Pending(request, keeps_alive=keeps_alive, is_http_1_0=is_http_1_0))
         if self._answering is None:
             self._begin_answers()
@@ -163,8 +208,12 @@ class Connection(asyncio.Protocol):
             while self._waiting:
                 await self._answer(self._waiting.popleft())
                 self._transport.resume_reading()
-            if self._server.is_stopping:
+            if self._is_refused:
+                self._end_refused()
+            elif self._server.is_stopping:
                 self._transport.close()
+            elif self._owes_continue:
+                self._send_continue()
         except asyncio.CancelledError:
             self._transport.abort()
             raise
@@ -209,10 +258,11 @@ class Connection(asyncio.Protocol):
         """
         self._is_streaming = True
         is_chunked = not pending.is_http_1_0
-        self._transport.write(
-            _head(response, self._server.date(), (("transfer-encoding", "chunked"),) if is_chunked else ())
-        )
+        coded = (("transfer-encoding", "chunked"),) if is_chunked else ()
         try:
+            if self._transport.is_closing():
+                return
+            self._transport.write(_head(response, self._server.date(), coded))
             async for chunk in response.chunks:
                 piece = chunk.encode()
                 if self._transport.is_closing():

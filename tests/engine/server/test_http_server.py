@@ -25,6 +25,7 @@ class Asked:
         self.seen: list[Request] = []
         self.is_asked = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.stream_began = asyncio.Event()
         self.stream_ended = asyncio.Event()
 
     async def respond(self, request: Request) -> Response:
@@ -41,12 +42,16 @@ class Asked:
                 return NoReply(is_refused=False)
             case "/stream":
                 return StreamingResponse(self.pieces(), "text/plain")
+            case "/slow_stream":
+                await self.go_on.wait()
+                return StreamingResponse(self.pieces(), "text/plain")
             case "/nothing":
                 return Response(status_code=204)
         length = None if request.content is None else len(request.content)
         return JSONResponse({"path": request.path, "length": length})
 
     async def pieces(self) -> AsyncIterator[str]:
+        self.stream_began.set()
         try:
             yield "one"
             await self.go_on.wait()
@@ -155,7 +160,9 @@ def test_a_body_that_is_too_long_is_not_kept_and_the_connection_goes_on() -> Non
     [
         (b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n", b"HTTP/1.1 200 OK", True),
         (b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK", True),
-        (b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"HTTP/1.1 200 OK", True),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"HTTP/1.1 200 OK", False),
+        (b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 400 Bad Request", True),
+        (b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", b"HTTP/1.1 400 Bad Request", True),
         (b"GET /broken HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 500 Internal Server Error", True),
         (b"what is this\r\n\r\n", b"HTTP/1.1 400 Bad Request", True),
         (b"GET / HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 200 OK", False),
@@ -170,6 +177,76 @@ def test_a_reply_says_whether_the_connection_goes_on(request_bytes: bytes, statu
             assert headers[b"date"].endswith(b" GMT")
             if closes:
                 assert await reader.read() == b""
+
+    served(scenario)
+
+
+def test_the_body_of_a_request_that_offers_another_protocol_is_read() -> None:
+    async def scenario(_asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+            for _ in range(2):
+                writer.write(b"POST /a HTTP/1.1\r\n" + HOST + offer + b"Content-Length: 4\r\n\r\nabcd")
+            writer.write(b"POST /b HTTP/1.1\r\n" + HOST + offer + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+            assert (await reply_of(reader))[2] == b'{"path":"/a","length":4}'
+            assert (await reply_of(reader))[2] == b'{"path":"/a","length":4}'
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"abcGET /c HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert (await reply_of(reader))[2] == b'{"path":"/b","length":3}'
+            assert (await reply_of(reader))[2] == b'{"path":"/c","length":0}'
+
+    served(scenario)
+
+
+@pytest.mark.parametrize(
+    ("after", "statuses"),
+    [
+        (b"what is this\r\n\r\n", [b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"]),
+        (b"GET / HTTP/1.0\r\n\r\nand more", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK"]),
+        (
+            b"POST / HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+            [b"HTTP/1.1 200 OK", b"HTTP/1.1 100 Continue"],
+        ),
+        (
+            b"POST / HTTP/1.0\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\nok",
+            [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK"],
+        ),
+    ],
+)
+def test_what_comes_while_a_reply_is_under_way_is_answered_after_it(after: bytes, statuses: list[bytes]) -> None:
+    async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n" + after)
+            await asked.is_asked.wait()
+            asked.go_on.set()
+            assert [(await reply_of(reader))[0] for _ in statuses] == statuses
+
+    served(scenario)
+
+
+def test_a_head_without_end_is_refused() -> None:
+    async def scenario(_asked: Asked, server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            await reply_of(reader)
+            (connection,) = server.connections
+            connection.data_received(b"GET / HTTP/1.1\r\nX: " + b"x" * 512 * 1024)
+            assert (await reply_of(reader))[0] == b"HTTP/1.1 400 Bad Request"
+            assert await reader.read() == b""
+
+    served(scenario)
+
+
+def test_no_stream_begins_for_a_client_that_has_gone() -> None:
+    async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
+        async with opened() as (_reader, writer):
+            writer.write(b"GET /slow_stream HTTP/1.1\r\n" + HOST + b"\r\n")
+            await asked.is_asked.wait()
+            (connection,), (answering,) = server.connections, server.tasks
+            connection.abort()
+            asked.go_on.set()
+            await answering
+        assert not asked.stream_began.is_set()
 
     served(scenario)
 
