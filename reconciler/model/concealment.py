@@ -153,7 +153,6 @@ def forms_of(secret: str) -> Iterator[str]:
     """
     import base64
     import json
-    from html import escape
     from urllib.parse import quote, quote_plus
 
     yield secret
@@ -161,7 +160,7 @@ def forms_of(secret: str) -> Iterator[str]:
     yield repr(secret)[1:-1]
     yield " ".join(secret.split())
     if any(character in secret for character in _ESCAPED_IN_HTML):
-        from html import escape  # with its table of all entities; hardly a token needs it
+        from html import escape  # it brings the table of all entities, and hardly a token needs it
 
         yield escape(secret)
     yield secret.replace("`", "'").replace("|", "\\|")

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from html import escape
 from urllib.parse import quote
 
@@ -105,3 +107,16 @@ def test_the_forms_of_a_token_that_is_often_concealed_are_made_once(monkeypatch:
         assert [*often.forms_of(TOKEN)] == [*forms_of(TOKEN)]
         assert [*often.forms_of("of one call")] == [*forms_of("of one call")]
     assert made == [TOKEN, "of one call", "of one call", "of one call"]
+
+
+def test_the_table_of_entities_is_imported_only_for_what_html_escapes() -> None:
+    program = """
+import sys
+from reconciler.model.concealment import forms_of
+plain = [*forms_of("FlyV1 a-token/of+base64=")]
+before = "html" in sys.modules
+assert "a&amp;b" in [*forms_of("a&b")]
+print(before, "html" in sys.modules)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.split() == ["False", "True"]

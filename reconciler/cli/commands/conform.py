@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec.structs import replace
 
 from reconciler.cli.ui import console, streams
 from reconciler.cli.ui.completing import completes
@@ -62,8 +63,6 @@ async def _conform(
     options: Shared, url: str, *, org: str, region: str | None, image: str, is_agreed: bool, stop: "Stop"
 ) -> "Conformance | None":
     """Return what was found; None if the user said no."""
-    from msgspec.structs import replace
-
     from reconciler.cli.ui.session import resolve, tracing
     from reconciler.operations.conform import open_examination
     from reconciler.operations.scope import name_of

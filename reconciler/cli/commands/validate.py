@@ -10,6 +10,7 @@ from reconciler.cli.ui.session import load_spec, source_of
 from reconciler.errors import SpecError
 from reconciler.model.counted import counted
 from reconciler.model.spec import Diagnostic, Place
+from reconciler.operations.spec_files import overlaid_by
 
 
 @click.command("validate")
@@ -71,7 +72,6 @@ def _show_warnings(warnings: tuple[Diagnostic, ...]) -> None:
 
 def _show_errors(error: SpecError, options: Shared) -> None:
     from reconciler.cli.ui.annotations import annotate_diagnostics
-    from reconciler.operations.spec_files import overlaid_by
     from reconciler.render.diagnostics import diagnostics_json, diagnostics_text
 
     annotate_diagnostics(error.diagnostics)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -36,8 +37,6 @@ def _is_github() -> bool:
 
 def _from_root(file: str) -> str:
     """Return the path from the checkout's root, which annotations count from."""
-    from pathlib import Path
-
     root = os.environ.get("GITHUB_WORKSPACE")
     path = Path(file).absolute()
     return str(path.relative_to(root)) if root and path.is_relative_to(root) else file
