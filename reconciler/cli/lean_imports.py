@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, NotRequired, Required, get_type_hints
 
-from reconciler.cli import asyncio_only
+from reconciler.cli import anyio_stand_ins
 from reconciler.cli.later_parts import Package
 
 _SYNCHRONOUS: Final = (
@@ -100,11 +100,11 @@ PACKAGES: Final = {
             "anyio": "CancelScope Event Lock Semaphore fail_after",
         },
         instead={
-            "anyio.CancelScope": asyncio_only.new_scope,
-            "anyio.Event": asyncio_only.new_event,
-            "anyio.Lock": asyncio_only.new_lock,
-            "anyio.Semaphore": asyncio_only.new_semaphore,
-            "anyio.fail_after": asyncio_only.fail_after,
+            "anyio.CancelScope": anyio_stand_ins.new_scope,
+            "anyio.Event": anyio_stand_ins.new_event,
+            "anyio.Lock": anyio_stand_ins.new_lock,
+            "anyio.Semaphore": anyio_stand_ins.new_semaphore,
+            "anyio.fail_after": anyio_stand_ins.fail_after,
         },
     ),
     "yaml": Package(

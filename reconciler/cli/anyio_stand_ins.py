@@ -1,6 +1,7 @@
-"""What httpcore takes from anyio, for a process in which nobody else uses anyio.
+"""Stand in for what httpcore takes from anyio, by asyncio alone: anyio takes long to import.
 
-Where anyio was imported by someone, it is used: only there its own scopes exist, which ours would not know.
+Once someone has imported anyio, it is used instead: its cancel scopes may then be around a call, and asyncio does not
+know them.
 """
 
 import sys
@@ -32,7 +33,7 @@ def new_semaphore(initial_value: int, *, max_value: int | None = None) -> Any:
 
 
 def new_scope(*, shield: bool = False) -> Any:
-    """Return what shields from the scopes of anyio around it."""
+    """Return a context that anyio's cancel scopes around it do not cancel."""
     anyio = sys.modules.get("anyio")
     return anyio.CancelScope(shield=shield) if anyio else nullcontext()
 
