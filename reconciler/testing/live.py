@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from reconciler.engine.http.app import create_responder
-from reconciler.engine.http.asgi import Respond
-from reconciler.engine.http.messages import Request, Response
+from reconciler.engine.http.messages import Request, Respond, Response
 from reconciler.engine.server.serve import listen
 from reconciler.testing.controller import EngineController
 from reconciler.testing.fixture import EngineFixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reconciler.clock import SystemClock
-from reconciler.engine.http.asgi import Respond
+from reconciler.engine.http.messages import Respond
 from reconciler.engine.runtime.process import ProcessRuntime
 from reconciler.engine.server.http_server import EngineServer
 from reconciler.engine.services.background import BackgroundServices

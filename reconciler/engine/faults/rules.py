@@ -126,8 +126,8 @@ class Rule(Struct, kw_only=True):
 
     `app`, `machine` (its name) and `image` are patterns with `*` and `?`. `share` (0 to 1) lets it strike only that
     part of the matching calls, by chance, the same ones in each engine. `request` is the number of one request, from 0.
-    With `is_committed` an error comes after the call was done. `struck` counts the strikes; it and what follows are
-    not given.
+    With `is_committed` an error comes after the call was done. `struck` counts the strikes; the rule sets it, and the
+    fields after it, itself.
     """
 
     fault: str

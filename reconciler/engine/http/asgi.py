@@ -4,13 +4,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from reconciler.engine.faults.rules import ConnectionLost
-from reconciler.engine.http.messages import MAX_BODY, NoReply, Request, Response, StreamingResponse
+from reconciler.engine.http.messages import MAX_BODY, NoReply, Request, Respond, StreamingResponse
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def asgi_app(respond: Respond) -> ASGIApp:

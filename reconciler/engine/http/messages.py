@@ -1,11 +1,11 @@
-"""A request and a reply, whichever way they come and go.
+"""A request and the kinds of replies, which do not depend on how they are sent.
 
-The server (`server/http_server.py`) makes them of bytes, and `asgi.py` of the messages of ASGI. A request is whole when
-it is served: its body is in it.
+The server (`server/connection.py`) makes a request of bytes, and `asgi.py` of the messages of ASGI. Either calls a
+`Respond` when the whole body has come.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -38,7 +38,7 @@ class Query:
 
 
 class Request:
-    """A request. `content` is its body, or None where that is longer than MAX_BODY.
+    """A request. `content` is its body; None if that is longer than MAX_BODY.
 
     `path` is decoded, names of `headers` are in lower case. The router sets `path_params`.
     """
@@ -90,11 +90,11 @@ class Response:
 
     @property
     def has_body(self) -> bool:
-        """Return whether replies of this status have a body, be it an empty one."""
+        """Return whether a reply of this status has a body. An empty body counts too."""
         return self.status_code >= 200 and self.status_code not in {204, 304}
 
     def header_items(self) -> list[tuple[str, str]]:
-        """Return the headers, with those that tell of the body."""
+        """Return the headers, with the length and the type of the body."""
         items = [("content-length", str(len(self.body)))] if self.has_body else []
         return items + self._others()
 
@@ -128,13 +128,16 @@ class StreamingResponse(Response):
 
 
 class NoReply(Response):
-    """No reply: the connection is cut. `is_refused` as if it had never been accepted."""
+    """No reply: the connection is cut. With `is_refused` it looks as if it was never accepted."""
 
     __slots__ = ("is_refused",)
 
     def __init__(self, *, is_refused: bool) -> None:
         super().__init__()
         self.is_refused = is_refused
+
+
+Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def json_bytes(value: Any) -> bytes:

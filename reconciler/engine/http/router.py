@@ -1,6 +1,6 @@
 """Find the endpoint of a request by its method and its path.
 
-A segment in braces stands for any text but an empty one. A literal segment goes before it, where both have the method.
+A segment in braces matches any text that is not empty. If a literal segment matches too and has the method, it wins.
 """
 
 from typing import Final, NamedTuple

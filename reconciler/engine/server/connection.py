@@ -1,9 +1,7 @@
-"""One connection of the engine's HTTP server.
+"""One connection of the engine's HTTP server: httptools parses its requests, and they are answered in their order.
 
-httptools parses what comes; one request after the other is answered.
-
-Requests that come before the reply to the one before (pipelining) wait, and are answered in order. A request goes on
-where its client hangs up; a stream ends.
+A client may send more requests before it has the reply (pipelining); those wait. If the client hangs up, a request goes
+on to its end, but a stream ends.
 """
 
 import asyncio
@@ -15,8 +13,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from reconciler.engine.http.asgi import Respond
-from reconciler.engine.http.messages import MAX_BODY, NoReply, Request, Response, StreamingResponse
+from reconciler.engine.http.messages import MAX_BODY, NoReply, Request, Respond, Response, StreamingResponse
 
 _STATUS_LINES: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n" for one in HTTPStatus}
 _MOST_WAITING: Final = 16  # pipelined requests; then no more is read
@@ -125,7 +122,7 @@ class Connection(asyncio.Protocol):
         return b"\r\n".join((first, *headers, b"\r\n"))
 
     def _refuse(self) -> None:
-        """Answer what is no HTTP, after the replies that are under way; then close."""
+        """Answer 400 to what is not HTTP, after the replies on their way; then close."""
         self._is_refused, self._is_in_head = True, False
         if self._answering is None:
             self._end_refused()

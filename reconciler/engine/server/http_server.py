@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from reconciler.engine.engine import Engine
-from reconciler.engine.http.asgi import Respond
+from reconciler.engine.http.messages import Respond
 from reconciler.engine.server.connection import Connection
 
 BACKLOG: Final = 512
