@@ -1,4 +1,4 @@
-"""Show the changes of a plan as lines of text, those that are alike together."""
+"""Show the changes of a plan as lines of text; equal changes of several slots share their lines."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,8 @@ from reconciler.render.images import build_words
 from reconciler.render.lowerings import lowering_lines
 from reconciler.render.pools import is_loss, loss_words, worst_first
 from reconciler.render.redact import clean
-from reconciler.render.shown_changes import ShownChanges, painted
-from reconciler.render.style import paint, paint_words, wrapped
+from reconciler.render.shown_changes import ShownChanges
+from reconciler.render.style import paint, paint_words, painted, wrapped
 from reconciler.render.words import Words
 
 

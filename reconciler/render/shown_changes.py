@@ -1,14 +1,16 @@
-"""What text shows of a plan's changes, in parts that stand at different places."""
+"""The parts of a plan's text that are about its changes; they stand at different places of it.
+
+`change_lines.py` makes them, and `text.py` puts them into the text. A plan without changes needs neither the first nor
+what it imports.
+"""
 
 from msgspec import Struct
-
-from reconciler.render.style import paint
 
 
 class ShownChanges(Struct, frozen=True, kw_only=True):
     """Lines, by what they are about.
 
-    `lost` are the changes that end a machine, `losses` names these once more where they may be overlooked.
+    `lost` are the changes that end a machine. `losses` names these once more where other changes may hide them.
     """
 
     lost: tuple[str, ...] = ()
@@ -16,8 +18,3 @@ class ShownChanges(Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()
     lowered: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
-
-
-def painted(lines: list[str], symbol: str, color: bool) -> list[str]:
-    """Return the lines in the colour of the symbol."""
-    return [paint(line, symbol, color=color) for line in lines]

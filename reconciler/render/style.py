@@ -30,6 +30,11 @@ def paint(text: str, symbol: str, *, color: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if color and code else text
 
 
+def painted(lines: list[str], symbol: str, color: bool) -> list[str]:
+    """Return the lines in the symbol's colour."""
+    return [paint(line, symbol, color=color) for line in lines]
+
+
 def paint_words(text: str, symbol: str) -> str:
     """Return the text with each of its words in colour, so that it can be wrapped."""
     return re.sub(r"\S+", lambda word: paint(word[0], symbol, color=True), text)

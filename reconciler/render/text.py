@@ -7,8 +7,8 @@ from reconciler.model.plan import Plan
 from reconciler.render.closing import closing_line
 from reconciler.render.redact import clean, defused
 from reconciler.render.scope import scope_line
-from reconciler.render.shown_changes import ShownChanges, painted
-from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, wrapped
+from reconciler.render.shown_changes import ShownChanges
+from reconciler.render.style import SYMBOL_OF_FOREIGN, paint, painted, wrapped
 
 _FOREIGN_SHOWN: Final = 20
 
@@ -57,7 +57,7 @@ def plan_text(
 
 
 def _changes(plan: Plan, color: bool, width: int | None, salt: str | None) -> ShownChanges:
-    """Show what changes; what that takes is imported only where something does."""
+    """Show what changes. The code for that is imported only if something does."""
     if not plan.effective and not plan.builds:
         return ShownChanges()
     from reconciler.render.change_lines import shown_changes
