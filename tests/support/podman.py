@@ -87,12 +87,16 @@ def podman_service(folder: Path) -> Iterator[Podman]:
 def busybox_context(folder: Path, script: str = "echo the image says $GREETING; exit 5") -> Path:
     """A directory to build an image of: busybox, a greeting, and a script that is the image's own command."""
     folder.mkdir(exist_ok=True)
-    shutil.copy(str(shutil.which("busybox")), folder / "busybox")
+    (folder / "bin").mkdir(exist_ok=True)
+    shutil.copy(str(shutil.which("busybox")), folder / "bin/busybox")
+    for name in ("sh", "sleep", "cat", "tr", "head", "httpd", "touch", "ls"):
+        (folder / "bin" / name).unlink(missing_ok=True)
+        (folder / "bin" / name).symlink_to("busybox")
     (folder / "own.sh").write_text(script)
     dockerfile = [
         "FROM scratch",
         "ENV PATH=/bin GREETING=hello",
-        *(f"COPY busybox /bin/{name}" for name in ("sh", "sleep", "cat", "tr", "head", "httpd", "touch", "ls")),
+        "COPY bin /bin",
         "COPY own.sh /own.sh",
         'CMD ["/bin/sh", "/own.sh"]',
     ]
