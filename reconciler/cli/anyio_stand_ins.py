@@ -1,7 +1,7 @@
-"""Stand in for what httpcore takes from anyio, by asyncio alone: anyio takes long to import.
+"""Stand in for what httpcore takes from anyio, by asyncio alone.
 
-Once someone has imported anyio, it is used instead: its cancel scopes may then be around a call, and asyncio does not
-know them.
+anyio takes long to import. Once someone has imported anyio, it is used instead: its cancel scopes may then be around a
+call, and asyncio does not know them.
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""Show the changes of a plan as lines of text; equal changes of several slots share their lines."""
+"""Show the changes of a plan as lines of text.
+
+Equal changes of several slots share their lines.
+"""
 
 from collections.abc import Iterator
 

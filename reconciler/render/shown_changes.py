@@ -1,7 +1,7 @@
-"""The parts of a plan's text that are about its changes; they stand at different places of it.
+"""The parts of a plan's text that are about its changes.
 
-`change_lines.py` makes them, and `text.py` puts them into the text. A plan without changes needs neither the first nor
-what it imports.
+They stand at different places of the text. `change_lines.py` makes them, and `text.py` puts them into the text. A plan
+without changes needs neither the first nor what it imports.
 """
 
 from msgspec import Struct

@@ -128,7 +128,10 @@ class StreamingResponse(Response):
 
 
 class NoReply(Response):
-    """No reply: the connection is cut. With `is_refused` it looks as if it was never accepted."""
+    """No reply: the connection is cut.
+
+    With `is_refused` it looks as if the connection was never accepted.
+    """
 
     __slots__ = ("is_refused",)
 
