@@ -149,7 +149,10 @@ class Connection(asyncio.Protocol):
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Ask for the body, where the client waits for that; raise ValueError for a head that no server may accept."""
+        """Ask for the body, where the client waits for that.
+
+        Raises ValueError for a head that no server may accept.
+        """
         self._is_in_head, self._head_size = False, 0
         names = [name for name, _ in self._headers]
         if names.count(b"host") > 1 or self._parser.get_method() == b"CONNECT":
