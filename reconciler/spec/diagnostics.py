@@ -3,7 +3,6 @@
 Each is shown with as much of its line as may be seen.
 """
 
-import heapq
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -106,6 +105,8 @@ class Findings(Struct):
         """
         self._tell_unset()
         if self.found:
+            import heapq
+
             first = heapq.nsmallest(_MOST, self.found, key=lambda diagnostic: diagnostic.place)
             shown = [replace(one, source_line=self._shown(one.place, self.found[one])) for one in first]
             raise SpecError(shown, more=len(self.found) - len(first))
