@@ -10,13 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from reconciler.errors import (
-    ApiError,
-    ApiErrorKind,
-    LeaseLostError,
-    ReconcilerError,
-    StartUnclearError,
-)
+from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, ReconcilerError, StartUnclearError
 from reconciler.invoke.claim_record import ClaimRecord
 from reconciler.invoke.claim_request import Announcement, Claim, Claimant, Refusal, Unconfirmed, read_cause, refusal_of
 from reconciler.invoke.outcome import first_start, newer_than

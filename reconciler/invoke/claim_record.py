@@ -17,6 +17,7 @@ from reconciler.invoke.outcome import newer_than
 from reconciler.model.machine import Event, Machine
 from reconciler.slots.lease import HeldLease
 from reconciler.slots.run_records import RunRecord, is_past_deadline, newest_record, next_key
+from reconciler.slots.run_starts import final_exit
 
 _TAKE_BACK_S: Final = 5.0
 
@@ -85,7 +86,6 @@ async def _end_of(claimant: Claimant, previous: RunRecord, live: Machine) -> Eve
     """
     from reconciler.invoke.history import start_of
     from reconciler.machines_api.more_events import events_back_to
-    from reconciler.slots.run_starts import final_exit
 
     events = await events_back_to(claimant.context.client, live, previous.fence)
     start = start_of(previous, events, live)

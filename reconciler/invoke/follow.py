@@ -69,7 +69,7 @@ async def follow(
         return ending
     if logs:
         await logs.drain(ended_at=ending.exit_event.at if ending.exit_event else None, limit_s=DRAIN_LIMIT_S)
-    if marks.parse_override(claim.machine.metadata.get(marks.OVERRIDE, ""))[0] == claim.run_ulid:
+    if marks.override_owner(claim.machine.metadata.get(marks.OVERRIDE, "")) == claim.run_ulid:
         from reconciler.slots.override import restore_if_idle
 
         why = await restore_if_idle(context, claim.machine, ulid=claim.run_ulid, declared=claim.declared)

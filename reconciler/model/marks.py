@@ -149,6 +149,11 @@ def parse_override(value: str) -> tuple[str, str, str]:
     return ulid, version, digest
 
 
+def override_owner(value: str) -> str:
+    """Return the ULID of the run that the mark `override` belongs to."""
+    return parse_override(value)[0]
+
+
 class Want(NamedTuple):
     """The mark `want`: what the pool's machines should be.
 

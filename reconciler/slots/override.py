@@ -20,11 +20,6 @@ from reconciler.slots.update_error import UpdateFailedError
 from reconciler.slots.wait import read_machine
 
 
-def owner_of(metadata_value: str) -> str:
-    """Return the ULID of the run that the override belongs to."""
-    return marks.parse_override(metadata_value)[0]
-
-
 async def put_override(
     context: Context,
     lease: HeldLease,
@@ -77,7 +72,7 @@ async def restore_if_idle(
         ) as lease:
             live = await read_machine(context, machine)
             found = live.metadata.get(marks.OVERRIDE)
-            if found and live.state.is_resting and live.is_observable and ulid in {None, owner_of(found)}:
+            if found and live.state.is_resting and live.is_observable and ulid in {None, marks.override_owner(found)}:
                 await restore(context, lease, live, declared=declared)
     except Exception as error:
         if isinstance(error, ApiError) and error.kind is ApiErrorKind.LEASE_HELD and patience_s is None:

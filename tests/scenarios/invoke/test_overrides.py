@@ -11,7 +11,7 @@ from reconciler.model.change import Action
 from reconciler.model.run import OutcomeName
 from reconciler.model.run_policy import Override, RunPolicy, objection_to, parse_run_policy
 from reconciler.model.spec import Spec
-from reconciler.slots.override import owner_of, restore_if_idle
+from reconciler.slots.override import restore_if_idle
 from tests.support.faults import FAULTS, after_requests, dying, shape
 from tests.support.world import World, open_world, task_spec
 
@@ -130,7 +130,7 @@ async def test_nobody_takes_it_off_a_machine_that_runs(world: World) -> None:
     going = asyncio.ensure_future(world.invoke(spec(), override=override))
     await world.context.clock.sleep(10)
     [machine] = await world.context.client.list_machines("app") or ()
-    for ulid in (None, owner_of(machine.metadata[marks.OVERRIDE])):
+    for ulid in (None, marks.override_owner(machine.metadata[marks.OVERRIDE])):
         await restore_if_idle(world.context, machine, ulid=ulid)
     assert configs(world)[0]["override"]
     assert (await going).outcome.exit_code == 5
