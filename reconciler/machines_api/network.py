@@ -69,7 +69,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         if not connection.has_something:
             with _told_as(httpcore.ReadTimeout):
                 async with asyncio.timeout(timeout):
-                    await connection.received_something()
+                    await connection.reader.wait()
         if connection.received:
             return connection.take(max_bytes)
         if connection.failure or self._is_closed:
@@ -86,7 +86,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         if connection.is_full:
             with _told_as(httpcore.WriteTimeout):
                 async with asyncio.timeout(timeout):
-                    await connection.has_room()
+                    await connection.writer.wait()
             if connection.failure:
                 raise httpcore.WriteError from connection.failure
 
@@ -124,6 +124,24 @@ class _Stream(httpcore.AsyncNetworkStream):
                 return transport.get_extra_info(info)
 
 
+class _Waiter:
+    """Lets one task wait until it is woken."""
+
+    def __init__(self) -> None:
+        self._woken: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        self._woken = asyncio.get_running_loop().create_future()
+        try:
+            await self._woken
+        finally:
+            self._woken = None
+
+    def wake(self) -> None:
+        if self._woken and not self._woken.done():
+            self._woken.set_result(None)
+
+
 class _Connection(asyncio.Protocol):
     """What the event loop received of a connection, and whether it can send."""
 
@@ -137,8 +155,8 @@ class _Connection(asyncio.Protocol):
         self._is_tls = False
         self._held = 0
         self._is_held_up = False
-        self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
+        self.reader = _Waiter()  # for something to read
+        self.writer = _Waiter()  # for room
 
     @property
     def has_something(self) -> bool:
@@ -152,20 +170,6 @@ class _Connection(asyncio.Protocol):
             raise ConnectionResetError
         self._is_tls = True
         self.transport = upgraded
-
-    async def received_something(self) -> None:
-        self._reader = asyncio.get_running_loop().create_future()
-        try:
-            await self._reader
-        finally:
-            self._reader = None
-
-    async def has_room(self) -> None:
-        self._writer = asyncio.get_running_loop().create_future()
-        try:
-            await self._writer
-        finally:
-            self._writer = None
 
     def take(self, max_bytes: int) -> bytes:
         """Return what was received first, and receive more if little is left."""
@@ -188,31 +192,26 @@ class _Connection(asyncio.Protocol):
         if self._held >= _HELD and not self._is_held_up:
             self._is_held_up = True
             self.transport.pause_reading()
-        _wake(self._reader)
+        self.reader.wake()
 
     def eof_received(self) -> bool:
         self._is_over = True
-        _wake(self._reader)
+        self.reader.wake()
         return not self._is_tls  # we may still send; TLS has no half of a connection
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_over = True
         self.failure = exc
         self.is_full = False
-        _wake(self._reader)
-        _wake(self._writer)
+        self.reader.wake()
+        self.writer.wake()
 
     def pause_writing(self) -> None:
         self.is_full = True
 
     def resume_writing(self) -> None:
         self.is_full = False
-        _wake(self._writer)
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter and not waiter.done():
-        waiter.set_result(None)
+        self.writer.wake()
 
 
 @contextmanager
