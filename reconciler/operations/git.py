@@ -149,9 +149,8 @@ def _is_installed(environment: Mapping[str, str]) -> bool:
 def _may_be_in_repository(directory: Path) -> bool:
     """Return whether git may find a repository from this folder, a bare one too."""
     directory = directory.resolve()
-    return any(
-        (one / ".git").exists() or ((one / "HEAD").exists() and (one / "objects").exists())
-        for one in (directory, *directory.parents)
+    return _worktree_of(directory) is not None or any(
+        (one / "HEAD").exists() and (one / "objects").exists() for one in (directory, *directory.parents)
     )
 
 
