@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from reconciler.cli.__main__ import main
 from reconciler.cli.ui.signals import run_async
+from tests.support.interrupting import interrupt_import
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +23,7 @@ def _own_handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_while_the_command_is_imported(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    class Interrupting:
-        """Is found in place of a module, and is interrupted as soon as something of it is asked for."""
-
-        def __getattr__(self, name: str) -> Any:
-            raise KeyboardInterrupt
-
-    monkeypatch.setitem(sys.modules, "reconciler.cli.main", Interrupting())
+    interrupt_import(monkeypatch, "reconciler.cli.main")
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 130

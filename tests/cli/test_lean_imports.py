@@ -42,6 +42,14 @@ with importing_later(PACKAGES):
 late = {part for package in PACKAGES.values() for part in package.parts}
 assert not late & sys.modules.keys(), late & sys.modules.keys()
 """
+# Answers one request on a connection, without a cookie.
+PLAIN_ANSWER = """
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n[]")
+    await writer.drain()
+    writer.close()
+"""
 TLS = """
 from reconciler.machines_api.connections import Connections
 assert not {"ssl", "asyncio.sslproto"} & sys.modules.keys()
@@ -49,11 +57,6 @@ import ssl
 server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 server_side.load_cert_chain(certificate, key)
 trusting = ssl.create_default_context(cafile=certificate)
-async def answer(reader, writer):
-    await reader.readuntil(b"\\r\\n\\r\\n")
-    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n[]")
-    await writer.drain()
-    writer.close()
 async def main():
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_side)
     url = "https://127.0.0.1:%s" % server.sockets[0].getsockname()[1]
@@ -161,11 +164,6 @@ assert isinstance(httpx.Cookies({"a": "b"}).jar, __import__("http.cookiejar").co
 def test_without_a_cookie_the_parts_that_read_cookies_are_not_imported() -> None:
     program = """
 import asyncio
-async def answer(reader, writer):
-    await reader.readuntil(b"\\r\\n\\r\\n")
-    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n[]")
-    await writer.drain()
-    writer.close()
 async def main():
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = "http://127.0.0.1:%s" % server.sockets[0].getsockname()[1]
@@ -176,7 +174,7 @@ async def main():
 asyncio.run(main())
 assert not {"http.cookiejar", "urllib.request", "email.message"} & sys.modules.keys()
 """
-    run_lean(program)
+    run_lean(PLAIN_ANSWER + program)
 
 
 def test_our_own_connections_need_no_anyio_and_keep_their_limits() -> None:
@@ -222,7 +220,7 @@ key, certificate = {str(tmp_path / "key.pem")!r}, {str(tmp_path / "certificate.p
     files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")]
     names = ["-addext", "subjectAltName=IP:127.0.0.1", *files]
     subprocess.run(["openssl", *words.split(), *names], check=True, capture_output=True, timeout=30)
-    run_lean(program + TLS)
+    run_lean(program + PLAIN_ANSWER + TLS)
 
 
 def test_what_no_verb_uses_works_when_it_is_used() -> None:

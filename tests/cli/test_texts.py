@@ -9,7 +9,6 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from reconciler.cli.__main__ import main
 from reconciler.cli.main import run
 from reconciler.cli.texts import print_known
 from tests.support.environment import clear_environment
+from tests.support.interrupting import interrupt_import
 from tools.texts import ROOT, SHELLS, WIDTHS, commands, generated, said
 
 BY_CLICK = "import sys; from reconciler.cli.main import run; run(sys.argv[1:])"
@@ -194,11 +194,7 @@ def test_words_are_completed_instead_where_a_shell_asks(monkeypatch: pytest.Monk
 def test_ctrl_c_while_the_texts_are_imported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    class Interrupting:
-        def __getattr__(self, name: str) -> Any:
-            raise KeyboardInterrupt
-
-    monkeypatch.setitem(sys.modules, "reconciler.cli.texts", Interrupting())
+    interrupt_import(monkeypatch, "reconciler.cli.texts")
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 130

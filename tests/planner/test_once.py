@@ -85,6 +85,15 @@ def test_of_machines_as_declared_nothing_is_found_for_each(calls: Counter[str]) 
     assert for_few["canonical"] == 6
 
 
+def test_the_config_of_a_pool_is_hashed_as_often_for_many_machines_as_for_few(calls: Counter[str]) -> None:
+    hashed = []
+    for count in (2, 50):
+        made, found = counted(calls, task(count), applied(task(count)))
+        assert (made.has_changes, len(made.changes)) == (False, count)
+        hashed.append(found["_hash"])
+    assert hashed[0] == hashed[1] > 0
+
+
 def test_of_machines_that_get_another_image_only_what_they_are_is_hashed(calls: Counter[str]) -> None:
     """What each is now binds its update. The digests of its sections, and of what it had, are those of its pool."""
     (few, for_few), (many, for_many) = (

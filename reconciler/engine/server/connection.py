@@ -1,8 +1,7 @@
 """One connection of the engine's HTTP server.
 
-httptools parses its requests, and they are answered in their order. A client may send more requests
-before it has the reply (pipelining); those wait. If the client hangs up, a request goes on to its end, but a stream
-ends.
+httptools parses its requests, and they are answered in their order. A client may send more requests before it has the
+reply (pipelining); those wait. If the client hangs up, a request goes on to its end, but a stream ends.
 """
 
 import asyncio

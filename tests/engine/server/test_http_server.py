@@ -18,6 +18,11 @@ from reconciler.engine.server.http_server import EngineServer
 HOST = b"Host: 127.0.0.1\r\n"
 
 
+def get(path: bytes) -> bytes:
+    """A request of nothing but what HTTP 1.1 needs."""
+    return b"GET %b HTTP/1.1\r\n" % path + HOST + b"\r\n"
+
+
 class Asked:
     """A server whose replies tell what was asked; some paths are answered in a way of their own."""
 
@@ -125,7 +130,7 @@ def test_requests_that_come_at_once_are_answered_in_order() -> None:
 def test_a_request_in_pieces_a_chunked_one_and_one_that_asks_first() -> None:
     async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
         async with opened() as (reader, writer):
-            writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/"))
             await reply_of(reader)
             for byte in b"POST /a%20b?x=1&y=%2F HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd":
                 next(iter(server.connections)).data_received(bytes([byte]))
@@ -148,7 +153,7 @@ def test_a_body_that_is_too_long_is_not_kept_and_the_connection_goes_on() -> Non
         async with opened() as (reader, writer):
             writer.write(b"POST /long HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
             writer.write(b"x" * (MAX_BODY + 1))
-            writer.write(b"GET /next HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/next"))
             assert (await reply_of(reader))[2] == b'{"path":"/long","length":null}'
             assert (await reply_of(reader))[2] == b'{"path":"/next","length":0}'
 
@@ -163,9 +168,9 @@ def test_a_body_that_is_too_long_is_not_kept_and_the_connection_goes_on() -> Non
         (b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"HTTP/1.1 200 OK", False),
         (b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 400 Bad Request", True),
         (b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", b"HTTP/1.1 400 Bad Request", True),
-        (b"GET /broken HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 500 Internal Server Error", True),
+        (get(b"/broken"), b"HTTP/1.1 500 Internal Server Error", True),
         (b"what is this\r\n\r\n", b"HTTP/1.1 400 Bad Request", True),
-        (b"GET / HTTP/1.1\r\n" + HOST + b"\r\n", b"HTTP/1.1 200 OK", False),
+        (get(b"/"), b"HTTP/1.1 200 OK", False),
     ],
 )
 def test_a_reply_says_whether_the_connection_goes_on(request_bytes: bytes, status: bytes, closes: bool) -> None:
@@ -216,7 +221,7 @@ def test_the_body_of_a_request_that_offers_another_protocol_is_read() -> None:
 def test_what_comes_while_a_reply_is_under_way_is_answered_after_it(after: bytes, statuses: list[bytes]) -> None:
     async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
         async with opened() as (reader, writer):
-            writer.write(b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n" + after)
+            writer.write(get(b"/slow") + after)
             await asked.is_asked.wait()
             asked.go_on.set()
             assert [(await reply_of(reader))[0] for _ in statuses] == statuses
@@ -227,7 +232,7 @@ def test_what_comes_while_a_reply_is_under_way_is_answered_after_it(after: bytes
 def test_a_head_without_end_is_refused() -> None:
     async def scenario(_asked: Asked, server: EngineServer, opened: Opened) -> None:
         async with opened() as (reader, writer):
-            writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/"))
             await reply_of(reader)
             (connection,) = server.connections
             connection.data_received(b"GET / HTTP/1.1\r\nX: " + b"x" * 512 * 1024)
@@ -240,7 +245,7 @@ def test_a_head_without_end_is_refused() -> None:
 def test_no_stream_begins_for_a_client_that_has_gone() -> None:
     async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
         async with opened() as (_reader, writer):
-            writer.write(b"GET /slow_stream HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/slow_stream"))
             await asked.is_asked.wait()
             (connection,), (answering,) = server.connections, server.tasks
             connection.abort()
@@ -257,11 +262,11 @@ def test_replies_without_a_body() -> None:
             writer.write(b"HEAD /x HTTP/1.1\r\n" + HOST + b"\r\n")
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"content-length: 24\r\n" in head
-            writer.write(b"GET /nothing HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/nothing"))
             status, headers, _ = await reply_of(reader)
             assert status == b"HTTP/1.1 204 No Content"
             assert b"content-length" not in headers
-            writer.write(b"GET /cut HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/cut"))
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
 
@@ -271,7 +276,7 @@ def test_replies_without_a_body() -> None:
 def test_a_stream_comes_in_chunks_and_ends_with_its_reader() -> None:
     async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
         async with opened() as (reader, writer):
-            writer.write(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/stream"))
             assert b"transfer-encoding: chunked\r\n" in await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(8) == b"3\r\none\r\n"
         await asked.stream_ended.wait()
@@ -286,7 +291,7 @@ def test_a_stream_comes_in_chunks_and_ends_with_its_reader() -> None:
 def test_a_stop_waits_for_replies_and_not_for_idle_connections() -> None:
     async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
         async with opened() as (idle, _), opened() as (reader, writer):
-            writer.write(b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/slow"))
             await asked.is_asked.wait()
             server.stop()  # which ends long polls
             _, headers, body = await reply_of(reader)
@@ -300,7 +305,7 @@ def test_a_stop_waits_for_replies_and_not_for_idle_connections() -> None:
 def test_a_reply_that_cannot_be_sent_ends_the_connection() -> None:
     async def scenario(_asked: Asked, _server: EngineServer, opened: Opened) -> None:
         async with opened() as (reader, writer):
-            writer.write(b"GET /odd HTTP/1.1\r\n" + HOST + b"\r\n")
+            writer.write(get(b"/odd"))
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
 
