@@ -56,6 +56,20 @@ class DesiredDigest:
         return self._as_sent[image]
 
 
+class DesiredDigests:
+    """The digests of a spec's configs, each found once."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[MachineConfig, DesiredDigest]] = {}
+
+    def of(self, config: MachineConfig) -> DesiredDigest:
+        """Return the digest of this very config."""
+        known = self._found.get(id(config))
+        if known is None:
+            known = self._found[id(config)] = config, DesiredDigest(config)  # held, so that its id stays its own
+        return known[1]
+
+
 def is_digest_of(digest: str | None, config: MachineConfig, *, live: MachineConfig | None = None) -> bool:
     """Return whether the digest is of this desired config.
 

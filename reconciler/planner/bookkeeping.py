@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.canonical.digest import digest_of, is_digest_of
+from reconciler.canonical.digest import DesiredDigests
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.config import MachineConfig
@@ -67,7 +67,12 @@ class AppBooks(NamedTuple):
 
 
 def app_books(
-    app: App, observed: ObservedApp, holders: Sequence[Holder], changes: Iterable[Change], given: BookkeepingInput
+    app: App,
+    observed: ObservedApp,
+    holders: Sequence[Holder],
+    changes: Iterable[Change],
+    given: BookkeepingInput,
+    digests: DesiredDigests,
 ) -> AppBooks:
     """Return what is due on the app's machines once the changes are made.
 
@@ -80,8 +85,8 @@ def app_books(
     unseen = [machine for machine in observed.machines if not (machine.is_observable or machine.state.is_gone)]
     pool_of = {slot.name: pool.name for pool in app.pools for slot in pool.slots if slot.given} if unseen else {}
     dark = {name for machine in unseen for name in _pools_of(machine, pool_of.get(machine.name))}
-    _name_anchors(due, [pool for pool in pools if not {pool.name, ""} & dark], holders, given)
-    _mark_pools(due, pools, holders, _names(observed, changes), given)
+    _name_anchors(due, [pool for pool in pools if not {pool.name, ""} & dark], holders, given, digests)
+    _mark_pools(due, pools, holders, _names(observed, changes), given, digests)
     return AppBooks(tuple(due.writes()), _stack_keeper(holders))
 
 
@@ -120,7 +125,7 @@ def books_of(spec: Spec, observed: Observed, given: BookkeepingInput) -> tuple[M
         seen = observed.apps[app.name]
         if seen.broken:
             continue  # an anchor that was not listed must not be taken for one that is gone
-        books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), given))
+        books.append(app_books(app, seen, holders_of(owned_in(seen, spec.stack), ()), (), given, DesiredDigests()))
     return stack_books(books, given)
 
 
@@ -171,7 +176,9 @@ def _pools_of(machine: Machine, named: str | None) -> set[str]:
     return {by_name, machine.metadata.get(marks.POOL, by_name)}
 
 
-def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], given: BookkeepingInput) -> None:
+def _name_anchors(
+    due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], given: BookkeepingInput, digests: DesiredDigests
+) -> None:
     """Name the anchor of each pool that has none, as a handover was cut off.
 
     It is the machine that the others name, else the smallest.
@@ -188,13 +195,18 @@ def _name_anchors(due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], g
         for successor in sorted(
             own, key=lambda one: (one.name not in named, slots[one.name].number, slots[one.name].region)
         )[:1]:
-            due.leave(successor, marks.WANT, _want(pool, given))
+            due.leave(successor, marks.WANT, _want(pool, given, digests))
             due.leave(successor, marks.TERMS, pool.run_policy.to_text())
             due.leave(successor, marks.ANCHOR, successor.name)
 
 
 def _mark_pools(
-    due: _Due, pools: Iterable[Pool], holders: Iterable[Holder], names: Collection[str], given: BookkeepingInput
+    due: _Due,
+    pools: Iterable[Pool],
+    holders: Iterable[Holder],
+    names: Collection[str],
+    given: BookkeepingInput,
+    digests: DesiredDigests,
 ) -> None:
     """Mark the kind on each machine, and on anchors the run policy and the count.
 
@@ -212,15 +224,15 @@ def _mark_pools(
         if is_selected and not knows_protection(holder):
             due.leave(holder, marks.PROTECT, "yes" if pool.is_protected else "")
         is_misleading = marks.KIND not in metadata and kind_of(machine) is not pool.kind
-        if is_selected and is_misleading and _is_as_declared(machine, pool):
+        if is_selected and is_misleading and _is_as_declared(machine, pool, digests):
             due.leave(holder, marks.KIND, pool.kind.value)  # an earlier version's: its config alone misleads
         if metadata.get(marks.ANCHOR) != machine.name:
             continue
         if pool.kind is PoolKind.TASK:
             if not run_policy_changes(pool, machine):
                 due.leave(holder, marks.TERMS, pool.run_policy.to_text())
-            if _names_another(machine, pool) and _is_as_declared(machine, pool):
-                due.leave(holder, marks.WANT, _want(pool, given))
+            if _names_another(machine, pool, digests) and _is_as_declared(machine, pool, digests):
+                due.leave(holder, marks.WANT, _want(pool, given, digests))
         if given.selection.regions and marks.COUNTS not in machine.metadata:
             continue  # a count that leaves regions out would say that nothing was there
         before = marks.parse_counts(machine.metadata.get(marks.COUNTS, ""))
@@ -235,17 +247,17 @@ def _is_selected(holder: Holder, given: BookkeepingInput) -> bool:
     return given.selection.has_place(holder.metadata.get(marks.POOL, ""), region)
 
 
-def _is_as_declared(machine: Machine, pool: Pool) -> bool:
-    return is_digest_of(machine.metadata.get(marks.APPLIED), pool.config, live=machine.config)
+def _is_as_declared(machine: Machine, pool: Pool, digests: DesiredDigests) -> bool:
+    return digests.of(pool.config).is_told_by(machine.metadata.get(marks.APPLIED), live=machine.config)
 
 
-def _names_another(anchor: Machine, pool: Pool) -> bool:
+def _names_another(anchor: Machine, pool: Pool, digests: DesiredDigests) -> bool:
     """Return whether the anchor's `want` is not what the spec declares.
 
     That is so if one apply announced a config and another apply put the old one back.
     """
     want = marks.parse_want(anchor.metadata.get(marks.WANT, ""))
-    return not is_digest_of(want.digest, pool.config, live=anchor.config)
+    return not digests.of(pool.config).is_told_by(want.digest, live=anchor.config)
 
 
 def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:
@@ -255,9 +267,9 @@ def _counts_there(pool: Pool, names: Collection[str]) -> dict[str, int]:
     return {region: first.get(region, count) for region, count in pool.counts.items()}
 
 
-def _want(pool: Pool, given: BookkeepingInput) -> str:
+def _want(pool: Pool, given: BookkeepingInput, digests: DesiredDigests) -> str:
     revision = str(given.revision) if given.revision else None
-    return marks.Want(digest_of(pool.config), revision, pool.resolved_digest).to_text()
+    return marks.Want(digests.of(pool.config).text, revision, pool.resolved_digest).to_text()
 
 
 def _joined(writes: Iterable[MetadataWrite], more: Iterable[MetadataWrite]) -> list[MetadataWrite]:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from reconciler.canonical.digest import DesiredDigest, digest_of, live_digest
+from reconciler.canonical.digest import DesiredDigest, live_digest
 from reconciler.model import marks
 from reconciler.model.change import Action, Cause, Change, FieldChange, ReasonCode
 from reconciler.model.desired import Expected, Handover
@@ -65,7 +65,7 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
     memories = {one.metadata[marks.POOL]: one.metadata for one in paired.owned if _is_anchor(one)}
     for pool in app.pools:
         memory = memories.get(pool.name, {})
-        digest = DesiredDigest(pool.config)
+        digest = paired.digests.of(pool.config)
         anchor = anchors[pool.name]
         for slot in sorted(pool.slots, key=lambda slot: (slot.number, slot.region)):
             if slot in paired.blocked or (slot in paired.unreachable and slot not in paired.by_slot):
@@ -217,7 +217,7 @@ def orphan_changes(app: App, paired: Paired) -> Iterator[Change]:
         if pool and pool.kind is PoolKind.TASK and machine.metadata.get(marks.ANCHOR) == machine.name:
             handover = Handover(
                 successor=successor.name if (successor := successors.of(pool)) else None,
-                digest=digest_of(pool.config),
+                digest=paired.digests.of(pool.config).text,
                 run_policy=pool.run_policy.to_text(),
                 counts=_counts(pool, machine.metadata, paired),
                 image_digest=pool.resolved_digest,

@@ -7,7 +7,6 @@ them back, run by run.
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.canonical.digest import digest_of, is_digest_of
 from reconciler.model import marks
 from reconciler.model.change import Action, Change
 from reconciler.model.machine import Machine
@@ -94,14 +93,15 @@ def _announcement(app: App, pool: Pool, paired: Paired, changes: Iterable[Change
     own = [change for change in changes if change.slot.name == anchor and not change.is_alone]
     if anchor is None or any(change.action in _CARRIES and not change.deferred for change in own):
         return None
-    if dark is None and (machine is None or is_digest_of(_wants(machine), pool.config, live=machine.config)):
+    desired = paired.digests.of(pool.config)
+    if dark is None and (machine is None or desired.is_told_by(_wants(machine), live=machine.config)):
         return None
     return Announcement(
         app=app.name,
         pool=pool.name,
         anchor=anchor,
         machine_id=machine.id if machine else None,
-        desired_digest=digest_of(pool.config),
+        desired_digest=desired.text,
         image_digest=pool.resolved_digest,
         doubt=dark.doubt if dark else "",
     )

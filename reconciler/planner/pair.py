@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.canonical.digest import DesiredDigests
 from reconciler.model import marks
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.plan import ForeignMachine, UnreachableMachine
@@ -15,7 +16,7 @@ from reconciler.model.spec import App, Slot, Spec, slot_named
 class Paired(Struct, kw_only=True):
     """One app's machines, sorted. `orphans` are ours and have no slot in the spec.
 
-    `selection` is the part of the stack that is planned.
+    `selection` is the part of the stack that is planned. `digests` are those of the app's pools.
     """
 
     by_slot: dict[Slot, Machine] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Paired(Struct, kw_only=True):
     unreachable: dict[Slot, Machine] = field(default_factory=dict)  # not observable: neither changed nor made again
     warnings: list[str] = field(default_factory=list)
     selection: Selection = WHOLE
+    digests: DesiredDigests = field(default_factory=DesiredDigests)
 
     @property
     def owned_count(self) -> int:

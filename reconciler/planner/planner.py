@@ -202,7 +202,7 @@ class Planner:
         draft.warnings += _crash_warnings(draft.changes)
         draft.announcements = tuple(announcements_of(app, paired, [change for change in changes if not change.clone]))
         holders = holders_of(paired.owned, draft.changes)
-        draft.books = partial(app_books, app, observed, holders, draft.changes, self._given)
+        draft.books = partial(app_books, app, observed, holders, draft.changes, self._given, paired.digests)
         if not self._keeps_machines:
             draft.books = _at_hand(draft.books())
         draft.builds = builds_of(app, draft.changes)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.canonical import digest
 from reconciler.canonical.digest import digest_of, section_digests
@@ -23,8 +24,8 @@ def task(count: int, *, tag: str = "1") -> Spec:
     return app_spec(text)
 
 
-def applied(spec: Spec) -> Observed:
-    """The machines of the spec's only pool, as they are after its apply."""
+def applied(spec: Spec, **more: str) -> Observed:
+    """The machines of the spec's only pool, as they are after its apply, with `more` marks."""
     pool = spec.pools[0]
     told = {
         marks.STACK: spec.stack,
@@ -33,6 +34,7 @@ def applied(spec: Spec) -> Observed:
         marks.APPLIED: digest_of(pool.config),
         marks.FIELDS: section_digests(pool.config),
         marks.ANCHOR: pool.slots[0].name,
+        **more,
     }
     machines = tuple(
         Machine(
@@ -82,7 +84,29 @@ def test_of_machines_as_declared_nothing_is_found_for_each(calls: Counter[str]) 
     assert not few.effective
     assert not many.effective
     assert for_many == for_few
-    assert for_few["canonical"] == 6
+    assert for_few["canonical"] == 3  # of a config without members, of what is declared, of what is live
+
+
+@pytest.mark.parametrize("anchor", ["work-iad-0", ""], ids=["with an anchor", "without one"])
+@pytest.mark.parametrize("want", [True, False], ids=["that wants what is declared", "that wants another config"])
+def test_what_a_pool_declares_is_hashed_once_for_its_changes_and_its_marks(
+    calls: Counter[str], anchor: str, want: bool
+) -> None:
+    spec = task(2)
+    wanted = digest_of(spec.pools[0].config) if want else "2:another"
+    made, found = counted(calls, spec, applied(spec, **{marks.ANCHOR: anchor, marks.WANT: wanted}))
+    assert not made.effective
+    assert bool(made.bookkeeping)  # the count, at least, was told by no mark
+    assert found["canonical"] == 3
+
+
+def test_what_a_pool_declares_is_hashed_once_for_its_changes_and_what_is_announced(calls: Counter[str]) -> None:
+    spec, seen = task(1, tag="2"), applied(task(1))
+    busy = replace(seen.apps["app"].machines[0], state=MachineState.STARTED)
+    seen = replace(seen, apps={"app": replace(seen.apps["app"], machines=(busy,))})
+    made, found = counted(calls, spec, seen)
+    assert [one.desired_digest for one in made.announcements] == [digest_of(spec.pools[0].config)]
+    assert found["canonical"] == 4  # and what is live, to bind the change to it
 
 
 def test_the_config_of_a_pool_is_hashed_as_often_for_many_machines_as_for_few(calls: Counter[str]) -> None:
