@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -32,7 +33,11 @@ settings.load_profile("reconciler")
 
 
 def pytest_configure() -> None:
-    """Let Python keep what it compiles, here and in the processes that tests start: else each compiles it all anew."""
+    """Let Python keep what it compiles, here and in the processes that tests start: else each compiles it all anew.
+
+    Let SIGINT interrupt: a shell script ignores it in what it starts with `&`, and tests of Ctrl-C would wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request in process, which nothing reads
