@@ -23,6 +23,7 @@ _NO_COMMAND: Final = (
     "it ended at once: it has no command, and the process runtime does not use the image's. "
     "Give the pool a `command`, or start the engine with `--runtime container`"
 )
+_TEMPORARY: Final = "tmp"
 _LONGEST_WORD: Final = 200
 
 
@@ -43,15 +44,13 @@ class ProcessRuntime:
 
         One that cannot run ends the run as in a shell: 127 or 126.
         """
+        directory = self.root / launch.machine_id / str(launch.number)
         try:
-            if launch.context or (self.root / launch.machine_id).exists():
-                directory = await asyncio.to_thread(self._fresh_directory, launch)
-            else:  # quickly made: it would take as long to ask a thread
-                directory = self._fresh_directory(launch)
+            await self._make_fresh(launch, directory)
         except (OSError, ValueError) as error:
             where = f": {error.filename}" if isinstance(error, OSError) else ""
             take("", f"cannot make its directory: {reason(error)}{where}")
-            return RunningProcesses([], self._directory(launch), failed=Ended(code=NOT_EXECUTABLE))
+            return RunningProcesses([], directory, failed=Ended(code=NOT_EXECUTABLE))
         if not any(command.words for command in launch.commands):
             take("", _NO_COMMAND)
         children: list[tuple[Child, StreamLines]] = []
@@ -61,13 +60,9 @@ class ProcessRuntime:
                 children.append((await self._spawn(directory, command, lines.take), lines))
             except (OSError, ValueError) as error:
                 take("", f"cannot run {_shown(command.words[0])}: {reason(error)}")
-                return RunningProcesses(children, self._directory(launch), failed=Ended(code=failure_code(error)))
-        return RunningProcesses(
-            children, self._directory(launch), spawn=partial(self._spawn_besides, directory, launch)
-        )
-
-    def _directory(self, launch: Launch) -> Path:
-        return self.root / launch.machine_id / str(launch.number)
+                return RunningProcesses(children, directory, failed=Ended(code=failure_code(error)))
+        spawn = partial(self._spawn_besides, directory, launch)
+        return RunningProcesses(children, directory, spawn=spawn)
 
     def forget(self, machine_id: str) -> None:
         """Delete the machine's directory."""
@@ -90,23 +85,21 @@ class ProcessRuntime:
     async def close(self) -> None:
         """Do nothing: the runtime holds nothing open."""
 
-    def _fresh_directory(self, launch: Launch) -> Path:
+    async def _make_fresh(self, launch: Launch, directory: Path) -> None:
+        if not launch.context and _reuse_unused(directory):
+            _fill(launch, directory)
+        elif launch.context or directory.parent.exists():
+            await asyncio.to_thread(self._make_directory, launch, directory)
+        else:  # quickly made: it would take as long to ask a thread
+            self._make_directory(launch, directory)
+
+    def _make_directory(self, launch: Launch, directory: Path) -> None:
         self.forget(launch.machine_id)
-        directory = self._directory(launch)
         directory.mkdir(parents=True)
         if launch.context:
             _copy_context(launch.context, directory, without=self.root.parent)
-        (directory / "tmp").mkdir(exist_ok=True)
-        for volume, path in launch.mounts:
-            target = directory / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(volume)
-        for path, content, mode in launch.files:
-            target = directory / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-            target.chmod(mode)
-        return directory
+        (directory / _TEMPORARY).mkdir(exist_ok=True)
+        _fill(launch, directory)
 
     async def _spawn(self, directory: Path, command: Command, take: TakeBytes, *, stdin: bytes | None = None) -> Child:
         """Start the command. Raises OSError or ValueError."""
@@ -114,15 +107,57 @@ class ProcessRuntime:
         found = shutil.which(command.words[0], path=path) if "/" not in command.words[0] else command.words[0]
         if found is None:
             raise FileNotFoundError(2, "no such command on the PATH")
-        own = {"HOME": str(directory), "TMPDIR": str(directory / "tmp"), MARK: str(directory)}
+        own = {"HOME": str(directory), "TMPDIR": f"{directory}/{_TEMPORARY}", MARK: str(directory)}
         environment = {"PATH": path, **command.env, **own}
-        return await start_child((found, *command.words[1:]), take, directory=directory, env=environment, stdin=stdin)
+        words = (found, *command.words[1:])
+        return await start_child(words, take, directory=directory, env=environment, stdin=stdin)
 
     async def _spawn_besides(
         self, directory: Path, launch: Launch, words: tuple[str, ...], take: TakeBytes, stdin: bytes
     ) -> Child:
         command = Command(cmd=words, env=launch.commands[0].env)
         return await self._spawn(directory, command, take, stdin=stdin)
+
+
+def _reuse_unused(directory: Path) -> bool:
+    """Rename the last start's directory to this one, if nothing is left in it.
+
+    Return whether it did. On a disk, deleting and making directories takes ten times as long.
+    """
+    machine = directory.parent
+    try:
+        names = os.listdir(machine)  # noqa: PTH208 - asked at each start: pathlib is slow
+        if len(names) != 1:
+            return False
+        last = f"{machine}/{names[0]}"
+        temporary = f"{last}/{_TEMPORARY}"
+        if os.listdir(last) != [_TEMPORARY] or os.listdir(temporary):  # noqa: PTH208
+            return False
+        if len({_access(one) for one in (machine.parent, machine, last, temporary)}) > 1:
+            return False  # a command has changed who may use them
+        os.rename(last, directory)  # noqa: PTH104
+    except OSError:
+        return False
+    return True
+
+
+def _access(directory: Path | str) -> tuple[int, int, int]:
+    """Return who may use the directory: type and mode, owner, group."""
+    found = os.lstat(directory)
+    return found.st_mode, found.st_uid, found.st_gid
+
+
+def _fill(launch: Launch, directory: Path) -> None:
+    """Put the machine's volumes and files into the directory. Raises OSError."""
+    for volume, path in launch.mounts:
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(volume)
+    for path, content, mode in launch.files:
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        target.chmod(mode)
 
 
 def _copy_context(context: Path, directory: Path, *, without: Path) -> None:
