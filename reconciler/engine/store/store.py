@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
+import msgspec
 from msgspec.structs import asdict, replace
 
 from reconciler.engine.models import (
@@ -31,6 +32,7 @@ from reconciler.engine.store.retention import EVENTS_KEPT, VERSIONS_KEPT
 
 V = TypeVar("V", bound=Any)
 _MOST_MADE: Final = 8  # for each machine
+_encode: Final = msgspec.json.Encoder().encode
 _APP: Final = App.__struct_fields__
 _FORGET_VERSIONS: Final = (
     "DELETE FROM versions WHERE machine = ? AND sequence <= (SELECT sequence FROM versions WHERE machine = ?"
@@ -262,7 +264,10 @@ class Table(Generic[V]):
 
 def json_of(value: Any) -> str:
     """Return the JSON of a value, with its fields where it is a `Struct`."""
-    return json.dumps(value, separators=(",", ":"), default=asdict)
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot hold: JSON has an escape for it
+        return json.dumps(value, separators=(",", ":"), default=asdict)
 
 
 def value_of(text: str) -> Any:
