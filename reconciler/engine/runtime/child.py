@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import IO, Final, NamedTuple, TypeAlias
 
 from reconciler.engine.runtime.procfs import forks
 
@@ -23,19 +23,49 @@ _DRAIN_S: Final = 1.0
 _CHUNK: Final = 65536
 
 
+class StartCount(NamedTuple):
+    """How many processes and threads were started until some moment.
+
+    `on_host` by anyone on this host, None without /proc; `own` by the engine for machines.
+    """
+
+    on_host: int | None
+    own: int
+
+    @property
+    def by_others(self) -> int | None:
+        """Return how many were started by others."""
+        return None if self.on_host is None else self.on_host - self.own
+
+
+class Starts:
+    """Count the processes that the engine and others start.
+
+    `own` are those that the engine starts for machines.
+    """
+
+    def __init__(self) -> None:
+        self.own: int = 0
+
+    def count(self) -> StartCount:
+        """Return what was started until now."""
+        return StartCount(forks(), self.own)
+
+
 class Child:
     """A process.
 
-    `take` gets its output until its pipes are closed. `forks_before` is what `procfs.forks` told before its start.
+    `take` gets its output until its pipes are closed. `exited` gets its exit code; a negative one is the signal that
+    ended it. `before` is what `Starts` counted before its start.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", take: TakeBytes, forks_before: int | None) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", take: TakeBytes, before: StartCount) -> None:
         self.pid: int = process.pid
-        self.forks_before = forks_before
+        self.before = before
         self._process = process
         self._take = take
         self._loop = asyncio.get_running_loop()
-        self._exited: asyncio.Future[int] = self._loop.create_future()
+        self.exited: asyncio.Future[int] = self._loop.create_future()
         self._is_drained = asyncio.Event()
         self._stdin: asyncio.WriteTransport | None = None
         self._pipes: dict[int, IO[bytes]] = {}
@@ -61,12 +91,12 @@ class Child:
     def _has_exited(self, descriptor: int) -> None:
         self._loop.remove_reader(descriptor)
         os.close(descriptor)
-        self._exited.set_result(self._process.wait())
+        self.exited.set_result(self._process.wait())
 
     def _wait_in_thread(self) -> None:
         code = self._process.wait()
         with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._exited.set_result, code)
+            self._loop.call_soon_threadsafe(self.exited.set_result, code)
 
     def _read(self, number: int, pipe: IO[bytes]) -> None:
         try:
@@ -92,7 +122,12 @@ class Child:
 
         A negative one is the signal that ended it.
         """
-        return await asyncio.shield(self._exited)
+        return await asyncio.shield(self.exited)
+
+    @property
+    def is_drained(self) -> bool:
+        """Return whether its pipes are closed: there is nothing to drain."""
+        return not self._pipes and self._stdin is None
 
     async def drain(self) -> None:
         """Take the rest of its output for a second at most, then close its pipes."""
@@ -114,13 +149,19 @@ class Child:
 
 
 async def start_child(
-    words: tuple[str, ...], take: TakeBytes, *, directory: Path, env: Mapping[str, str], stdin: bytes | None = None
+    words: tuple[str, ...],
+    take: TakeBytes,
+    *,
+    starts: Starts,
+    directory: Path,
+    env: Mapping[str, str],
+    stdin: bytes | None = None,
 ) -> Child:
-    """Start the command in a session of its own.
+    """Start the command in a session of its own, and count it.
 
     Raises OSError or ValueError where it cannot be started.
     """
-    forks_before = forks()
+    before = starts.count()
     process = subprocess.Popen(  # noqa: ASYNC220 - it takes as long in any other thread, which is another one to start
         words,
         cwd=directory,
@@ -131,7 +172,8 @@ async def start_child(
         bufsize=0,
         start_new_session=True,
     )
-    child = Child(process, take, forks_before)
+    starts.own += 1
+    child = Child(process, take, before)
     if stdin is not None:
         await child.feed(stdin)
     return child

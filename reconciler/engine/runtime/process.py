@@ -15,7 +15,7 @@ from typing import Final
 
 from reconciler.dockerignore import kept, read_ignore
 from reconciler.engine.runtime.base import Command, Ended, Launch, Leftover, TakeOutput
-from reconciler.engine.runtime.child import Child, TakeBytes, start_child
+from reconciler.engine.runtime.child import Child, Starts, TakeBytes, start_child
 from reconciler.engine.runtime.process_runs import NOT_EXECUTABLE, RunningProcesses, StreamLines, failure_code, reason
 from reconciler.engine.runtime.procfs import MARK, Owned, end_all, start_time
 
@@ -37,6 +37,7 @@ class ProcessRuntime:
 
     def __init__(self, root: Path) -> None:
         self.root: Path = root.resolve()
+        self._starts = Starts()
         self._path = os.environ.get("PATH", os.defpath)
 
     async def start(self, launch: Launch, take: TakeOutput) -> RunningProcesses:
@@ -50,7 +51,7 @@ class ProcessRuntime:
         except (OSError, ValueError) as error:
             where = f": {error.filename}" if isinstance(error, OSError) else ""
             take("", f"cannot make its directory: {reason(error)}{where}")
-            return RunningProcesses([], directory, failed=Ended(code=NOT_EXECUTABLE))
+            return RunningProcesses([], directory, self._starts, failed=Ended(code=NOT_EXECUTABLE))
         if not any(command.words for command in launch.commands):
             take("", _NO_COMMAND)
         children: list[tuple[Child, StreamLines]] = []
@@ -60,9 +61,9 @@ class ProcessRuntime:
                 children.append((await self._spawn(directory, command, lines.take), lines))
             except (OSError, ValueError) as error:
                 take("", f"cannot run {_shown(command.words[0])}: {reason(error)}")
-                return RunningProcesses(children, directory, failed=Ended(code=failure_code(error)))
+                return RunningProcesses(children, directory, self._starts, failed=Ended(code=failure_code(error)))
         spawn = partial(self._spawn_besides, directory, launch)
-        return RunningProcesses(children, directory, spawn=spawn)
+        return RunningProcesses(children, directory, self._starts, spawn=spawn)
 
     def forget(self, machine_id: str) -> None:
         """Delete the machine's directory."""
@@ -110,7 +111,7 @@ class ProcessRuntime:
         own = {"HOME": str(directory), "TMPDIR": f"{directory}/{_TEMPORARY}", MARK: str(directory)}
         environment = {"PATH": path, **command.env, **own}
         words = (found, *command.words[1:])
-        return await start_child(words, take, directory=directory, env=environment, stdin=stdin)
+        return await start_child(words, take, starts=self._starts, directory=directory, env=environment, stdin=stdin)
 
     async def _spawn_besides(
         self, directory: Path, launch: Launch, words: tuple[str, ...], take: TakeBytes, stdin: bytes

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from reconciler.engine.runtime.base import Ended, Executed, ProcessStat, TakeOutput
-from reconciler.engine.runtime.child import Child, TakeBytes
+from reconciler.engine.runtime.child import Child, Starts, TakeBytes
 from reconciler.engine.runtime.logs import LineSplitter
 from reconciler.engine.runtime.procfs import (
     Owned,
@@ -56,31 +56,47 @@ class RunningProcesses:
         self,
         children: list[tuple[Child, StreamLines]],
         directory: Path,
+        starts: Starts,
         *,
         spawn: SpawnBesides | None = None,
         failed: Ended | None = None,
     ) -> None:
         self._children = children
         self._directory = directory
+        self._starts = starts
         self._spawn = spawn
         self._besides: set[int] = set()  # the leaders of exec commands
+        self._had_besides = False
         self._failed = failed
         self._is_over = False
         self.pids: tuple[tuple[int, int], ...] = tuple((child.pid, start_time(child.pid)) for child, _ in children)
 
     async def wait(self) -> Ended:
         """Wait for the first command that exits, kill the rest, and return how it ended."""
-        waits = [asyncio.ensure_future(child.wait()) for child, _ in self._children]
-        if waits and not self._failed:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        first = next((wait.result() for wait in waits if wait.done()), 0)
-        await self.kill()
-        await asyncio.gather(*waits)
+        children = [child for child, _ in self._children]
+        if children and not self._failed:
+            await asyncio.wait([child.exited for child in children], return_when=asyncio.FIRST_COMPLETED)
+        first = next((child.exited.result() for child in children if child.exited.done()), 0)
+        if not self._left_nothing():
+            await self.kill()
+        for child in children:
+            await child.wait()
         self._is_over = True
-        await asyncio.gather(*(child.drain() for child, _ in self._children))
+        if waiting := [child.drain() for child in children if not child.is_drained]:
+            await asyncio.gather(*waiting)
         for _, lines in self._children:
             lines.close()
         return self._failed or Ended(code=_code_of(first), signal=-first if first < 0 else None)
+
+    def _left_nothing(self) -> bool:
+        """Return whether it is certain that no process of the run is left.
+
+        So it is where all commands have exited, and nobody but the engine has started any process meanwhile.
+        """
+        if self._had_besides or not self._children or not all(child.exited.done() for child, _ in self._children):
+            return False
+        before = self._children[0][0].before.by_others
+        return before is not None and before == self._starts.count().by_others
 
     async def signal(self, number: int) -> None:
         """Send the signal to the process groups of the commands."""
@@ -115,7 +131,7 @@ class RunningProcesses:
         eldest = self._children[0][0] if self._children else None
         if eldest is None:
             return Owned(leaders, self._directory)
-        return Owned(leaders, self._directory, eldest=eldest.pid, forks_before=eldest.forks_before)
+        return Owned(leaders, self._directory, eldest=eldest.pid, forks_before=eldest.before.on_host)
 
     async def processes(self) -> list[ProcessStat]:
         """Return all processes of the machine."""
@@ -125,6 +141,7 @@ class RunningProcesses:
         """Run a command as one more child, and kill it after the timeout."""
         if self._spawn is None or self._is_over:
             return Executed(code=NOT_EXECUTABLE, stdout="", stderr="the machine does not run")
+        self._had_besides = True
         output = {number: bytearray() for number in _STREAMS}
         try:
             child = await self._spawn(words, lambda number, content: output[number].extend(content), stdin)
