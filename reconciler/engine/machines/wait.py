@@ -82,17 +82,18 @@ class Watchers:
 
         None after the timeout, and when the engine closes.
         """
+        if found := reached():
+            return found
         timer = asyncio.ensure_future(self._clock.sleep(timeout_s))
         try:
-            while True:
-                if found := reached():
-                    return found
-                if timer.done() or self.is_closing:
-                    return None
+            while not (timer.done() or self.is_closing):
                 change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiters.setdefault(machine_id, set()).add(change)
                 await asyncio.wait({change, timer}, return_when=asyncio.FIRST_COMPLETED)
                 self._waiters.get(machine_id, set()).discard(change)
+                if found := reached():
+                    return found
+            return None
         finally:
             timer.cancel()
             with suppress(asyncio.CancelledError):
