@@ -87,15 +87,14 @@ async def queue(
     limits how many of them try at once.
     """
     known, now = claimant.known, claimant.context.clock.monotonic()
-    list_s = max(queue_timeout_s, CALL_TIMEOUT_S) if on_busy is OnBusy.WAIT else None
+    list_s = listing_time_s(on_busy, queue_timeout_s)
     is_new = not any(machine.is_observable for machine in known.machines)
     if is_new:
         await until_stopped(known.list_first(claimant.context), claimant.stop, timeout_s=list_s)
     if claimant.stop.is_set():
         return interrupted()
     if not known.is_listed:
-        why = f"the machines of {claimant.pool.name} could not be listed within {list_s:g} s"
-        return busy(why, remedy="the platform did not answer in time: try again, or raise --queue-timeout")
+        return unlisted(claimant.pool.name, list_s)
     waiting = _Queue(
         claimant=claimant,
         on_busy=on_busy,
@@ -115,6 +114,20 @@ async def queue(
     waiting.listed_at = claimant.context.clock.monotonic()
     async with in_turn(turn, claimant.stop, timeout_s=waiting.remaining_s):
         return await _wait(waiting)
+
+
+def listing_time_s(on_busy: OnBusy, queue_timeout_s: float) -> float | None:
+    """Return the seconds for one LIST with all its repeats; None is no limit.
+
+    It may take a call's time at least.
+    """
+    return max(queue_timeout_s, CALL_TIMEOUT_S) if on_busy is OnBusy.WAIT else None
+
+
+def unlisted(task: str, time_s: float | None) -> Outcome:
+    """Return the outcome if the task's machines could not be listed in that time."""
+    why = f"the machines of {task} could not be listed within {time_s:g} s"
+    return busy(why, remedy="the platform did not answer in time: try again, or raise --queue-timeout")
 
 
 async def _wait(waiting: _Queue) -> "Claim | FoundRun | Unconfirmed | Outcome":

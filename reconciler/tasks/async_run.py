@@ -4,16 +4,20 @@ Any number of callers may do so at once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from msgspec.structs import replace
 
 from reconciler.errors import NotStartedError, RunFailedError, UnobservedError
 from reconciler.invoke.attach import cancel_run, claim_of, fail, read_run_logs, run_of_claim, wait_run
 from reconciler.invoke.claim_request import Claim, Unconfirmed
+from reconciler.invoke.invoke import InvokeOptions
 from reconciler.invoke.logs import RunLogs
 from reconciler.invoke.outcome import lost_from_sight
+from reconciler.invoke.pool_cache import KnownPool
+from reconciler.invoke.queue import listing_time_s, unlisted
 from reconciler.invoke.runs import FoundRun
 from reconciler.machines_api.logs import LogLine
 from reconciler.model.run import Outcome, RunInfo, RunState
@@ -147,6 +151,19 @@ def shown_run(face: str, info: RunInfo) -> str:
     """Return the repr of a run: which one it is, and how it stands."""
     stands = f"outcome={info.outcome.name.value!r}" if info.outcome else f"state={info.state.value!r}"
     return f"{face}(id={info.id!r}, {stands})"
+
+
+async def listed_in_time(listing: Coroutine[Any, Any, KnownPool], task: str, options: InvokeOptions) -> KnownPool:
+    """Return the machines of the task that an invoke lists.
+
+    Raises NotStartedError if that takes longer than it may wait.
+    """
+    time_s = listing_time_s(options.on_busy, options.queue_timeout_s)
+    try:
+        async with asyncio.timeout(time_s):
+            return await listing
+    except TimeoutError:
+        raise NotStartedError(unlisted(task, time_s)) from None
 
 
 def run_begun(

@@ -39,7 +39,7 @@ from reconciler.tasks.arguments import (
     shown_target,
     with_token,
 )
-from reconciler.tasks.async_run import AsyncRun, run_begun
+from reconciler.tasks.async_run import AsyncRun, listed_in_time, run_begun
 from reconciler.tasks.callbacks import harmless
 from reconciler.tasks.library_words import of_message, spoken_by_methods
 from reconciler.tasks.own_session import Opening, OwnSession
@@ -197,7 +197,7 @@ class AsyncTasks:
             lost_after_s=self._lost_after_s,
         )
         session = await self._session.open()
-        known = await self._pool(session.context, task)
+        known = await listed_in_time(self._pool(session.context, task), task, options)
         policy = known.run_policy or RunPolicy()
         begun = await begin(
             session.context,

@@ -110,6 +110,18 @@ async def test_many_at_once_share_no_machine_and_come_in_turn(world: World) -> N
         assert calls["POST /apps/*/machines/*/lease"] <= 20 * 3  # some are met while they settle
 
 
+async def test_a_list_that_is_always_refused_ends_after_the_queue_timeout(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(SPEC)
+        world.engine.faults.add("rate_limited", calls=("list",), times=-1)
+        began = world.context.clock.monotonic()
+        with pytest.raises(NotStartedError, match="the machines of work could not be listed within 30 s") as ended:
+            await tasks.invoke("work", queue_timeout="30s")
+        assert ended.value.outcome.name is OutcomeName.BUSY
+        assert "raise `queue_timeout`" in (ended.value.hint or "")
+        assert world.context.clock.monotonic() - began == pytest.approx(30, abs=1)
+
+
 async def test_one_key_is_one_run_whoever_asks(world: World) -> None:
     async with opened(world) as tasks, opened(world) as others:
         await world.apply(SPEC)
