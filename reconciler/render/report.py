@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any, Final
 
+from reconciler.model.change import Action
 from reconciler.model.plan import unreachable_counts
 from reconciler.model.report import Entry, Report, Status, Unhealthy
 from reconciler.model.revision import Revision
@@ -184,8 +185,7 @@ def closing_line(report: Report, verb: str) -> str:
         return superseded_words(report.superseded_by)
     if report.is_nothing_left:
         return f"Nothing left of this plan: all of it is done, in {report.duration_s:.1f} s."
-    done = _DONE.get(verb, "applied")
-    word = "Interrupted" if report.interrupted else done.capitalize() if report.is_success else f"Not all was {done}"
+    word = "Interrupted" if report.interrupted else _ended_word(report, verb)
     counts = Counter(entry.status for entry in report.entries)
     ends = [one.status for one in report.allocations] + [one.status for one in report.app_deletions]
     counts.update(status for status in ends if status is not Status.DONE)
@@ -205,6 +205,16 @@ def closing_line(report: Report, verb: str) -> str:
     if report.superseded_by and not report.interrupted:
         word = superseded_meanwhile_words(report.superseded_by)
     return f"{word}: {', '.join(parts) or 'nothing to do'}, in {report.duration_s:.1f} s."
+
+
+def _ended_word(report: Report, verb: str) -> str:
+    """Return what was done, as a participle; an apply that only destroyed says so."""
+    done = _DONE.get(verb, "applied")
+    if not report.is_success:
+        return f"Not all was {done}"
+    actions = {entry.action for entry in report.entries if entry.status is Status.DONE}
+    has_more = bool(report.apps_created or report.allocations)
+    return (_DONE["destroy"] if actions == {Action.DESTROY} and not has_more else done).capitalize()
 
 
 def _apps(names: tuple[str, ...]) -> str:
