@@ -145,7 +145,7 @@ def _run(arguments: list[str], output: Output, failure: Exception | None) -> int
                 ended = cli.invoke(context)
             code = ended if isinstance(ended, int) else 0
         except (Exception, KeyboardInterrupt) as error:
-            code = _told(error, context, output)
+            code = _told(error, context, output, arguments)
         flush()
     except OutputError:
         pass  # it is kept
@@ -159,7 +159,9 @@ def _run(arguments: list[str], output: Output, failure: Exception | None) -> int
     return _error_code(_verb(context))
 
 
-def _told(error: Exception | KeyboardInterrupt, context: click.Context | None, output: Output) -> int:
+def _told(
+    error: Exception | KeyboardInterrupt, context: click.Context | None, output: Output, arguments: list[str]
+) -> int:
     """Show what ended a verb early, and return the exit code that it means."""
     if output.failure and isinstance(error, KeyboardInterrupt):
         return ERROR_EXIT_CODE
@@ -167,7 +169,9 @@ def _told(error: Exception | KeyboardInterrupt, context: click.Context | None, o
         case click.exceptions.Exit():
             return error.exit_code
         case click.UsageError():
-            error.show()
+            from reconciler.cli.ui.errors import show_usage_error
+
+            show_usage_error(error, USAGE_EXIT_CODE, arguments)
             return USAGE_EXIT_CODE
         case click.ClickException():
             error.show()

@@ -86,6 +86,12 @@ def test_json_is_a_flag_too(line: CommandLine, verb: list[str]) -> None:
     assert (ended.code, "--json is -o json" in ended.err) == (64, True)
 
 
+@pytest.mark.parametrize("asked", ["-o json", "-ojson", "--output json", "--output=json", "--json"])
+def test_a_wrong_line_is_told_as_json_however_that_is_asked_for(line: CommandLine, asked: str) -> None:
+    assert '"exit_code": 64' in line.run("plan", "--bogus", *asked.split()).out
+    assert line.run("plan", "--bogus", "--", *asked.split()).out == ""
+
+
 @pytest.mark.parametrize(
     ("environment", "words", "is_coloured"),
     [

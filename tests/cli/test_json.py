@@ -99,6 +99,21 @@ def test_each_verb_on_a_bad_day(command: Command, tmp_path: Path) -> None:
     assert "--allow-destroy 7" in command("report", "apply", "--yes", code=1)["failures"][0]
 
 
+@pytest.mark.parametrize(
+    ("line", "message", "helper"),
+    [
+        ("plan --bogus", "No such option '--bogus'.", "reconciler plan"),
+        ("paln", "No such command 'paln'. Did you mean 'plan'?", "reconciler"),
+        ("apply --parallelism none", "Invalid value for '--parallelism'", "reconciler apply"),
+        ("invoke", "Missing argument 'TASK'.", "reconciler invoke"),
+    ],
+)
+def test_a_wrong_command_line(command: Command, line: str, message: str, helper: str) -> None:
+    found = command("error", *line.split(), code=64)["error"]
+    assert found["message"].startswith(message)
+    assert (found["hint"], found["exit_code"]) == (f"see `{helper} --help`", 64)
+
+
 def test_a_saved_plan_of_every_kind_of_change_is_shown_as_it_was_planned(command: Command, tmp_path: Path) -> None:
     command("report", "apply", "--yes")
     status = start_engine(tmp_path / "home")

@@ -1,5 +1,6 @@
 """Show what went wrong as one message on stderr, with what to do next."""
 
+import re
 from collections.abc import Iterable
 
 import click
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from reconciler.cli.ui.annotations import annotate, annotate_diagnostics
 from reconciler.cli.ui.console import error_width, print_json, say
-from reconciler.errors import BuildError, ReconcilerError, SpecError, words_of
+from reconciler.errors import BuildError, ReconcilerError, SpecError, UsageError, words_of
 from reconciler.render.diagnostics import diagnostics_text, error_text, failure_json
 
 
@@ -29,6 +30,20 @@ def show_failure(error: Exception) -> None:
             _show(words_of(error), None)
         case _:
             say(f"error: {words_of(error)}\n  run it again with --debug to see where")
+
+
+def show_usage_error(error: click.UsageError, exit_code: int, arguments: list[str]) -> None:
+    """Show what is wrong with the command line; as JSON too if it asks for that."""
+    error.show()
+    if _asks_for_json(arguments):
+        command = error.ctx.command_path if error.ctx else "reconciler"
+        print_failure(UsageError(error.format_message(), hint=f"see `{command} --help`"), exit_code)
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    """Return whether -o json is among words of which click could not make options."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return bool(re.search(r"(^| )(--json|-o ?json|--output[ =]json)( |$)", " ".join(own)))
 
 
 def print_failure(error: Exception, exit_code: int) -> None:
