@@ -35,3 +35,12 @@ def why_proxy_is_unusable(error: Exception) -> str:
     """Say why httpx cannot use the environment's proxy, without its URL and password."""
     why = "it is a SOCKS proxy" if isinstance(error, ImportError) else "it is no http:// URL"
     return f"the proxy that HTTPS_PROXY or ALL_PROXY names cannot be used: {why}"
+
+
+def why_certificates_are_unusable(error: OSError) -> str:
+    """Say why httpx cannot read the CA certificates.
+
+    They are certifi's if SSL_CERT_FILE names no others.
+    """
+    source = os.environ.get("SSL_CERT_FILE") or "certifi"
+    return f"the CA certificates of {source} cannot be read: {error.strerror or error}"

@@ -12,7 +12,7 @@ import httpx
 
 from reconciler.errors import RegistryError, RegistryErrorKind
 from reconciler.hidden import HidesFields
-from reconciler.http import is_loopback, why_proxy_is_unusable
+from reconciler.http import is_loopback, why_certificates_are_unusable, why_proxy_is_unusable
 
 _TIMEOUT_S: Final = 10.0
 _REDIRECTS: Final = 5
@@ -111,6 +111,9 @@ class Connection:
                 self._clients[is_local] = httpx.AsyncClient(
                     transport=self._transport, trust_env=not is_local, timeout=_TIMEOUT_S
                 )
+            except OSError as error:
+                why = why_certificates_are_unusable(error)
+                raise _error(url, why, RegistryErrorKind.UNREACHABLE) from error
             except (ImportError, ValueError, httpx.InvalidURL) as error:
                 raise _error(url, why_proxy_is_unusable(error), RegistryErrorKind.UNREACHABLE) from error
         return self._clients[is_local]

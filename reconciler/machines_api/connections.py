@@ -14,10 +14,10 @@ import httpcore
 import httpx
 
 from reconciler.errors import TargetError
-from reconciler.http import has_proxies, is_loopback, why_proxy_is_unusable
+from reconciler.http import has_proxies, is_loopback, why_certificates_are_unusable, why_proxy_is_unusable
 from reconciler.machines_api.access import authorization_header
 from reconciler.machines_api.network import AsyncioBackend
-from reconciler.machines_api.remedies import PROXY_HINT
+from reconciler.machines_api.remedies import CERTIFICATES_HINT, PROXY_HINT
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def open_http(
     """Open the connections to an API.
 
     They go through the proxy that the environment names for it; to a loopback address they never do. Raises TargetError
-    for one that cannot be used.
+    for one that cannot be used, and for CA certificates that cannot be read.
     """
     headers = {"User-Agent": user_agent, "Accept": "application/json"}
     if token:
@@ -52,17 +52,29 @@ def open_http(
             verify=not base_url.startswith("http://"),
             limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
         )
+    except OSError as error:
+        raise _unusable_certificates(error) from error
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise TargetError(why_proxy_is_unusable(error), hint=PROXY_HINT) from error
 
 
 def open_directly(base_url: str) -> "Connections | None":
-    """Open connections to an API; None where the environment names a proxy."""
+    """Open connections to an API; None where the environment names a proxy.
+
+    Raises TargetError.
+    """
     if not is_loopback(base_url) and has_proxies():
         return None
     # Loading the CA certificates takes as long as five calls, and is not needed without TLS.
-    ssl_context = httpx.create_ssl_context() if base_url.startswith("https://") else None
+    try:
+        ssl_context = httpx.create_ssl_context() if base_url.startswith("https://") else None
+    except OSError as error:
+        raise _unusable_certificates(error) from error
     return Connections(ssl_context=ssl_context, limit=_AT_ONCE)
+
+
+def _unusable_certificates(error: OSError) -> TargetError:
+    return TargetError(why_certificates_are_unusable(error), hint=CERTIFICATES_HINT)
 
 
 async def exchange(

@@ -89,6 +89,7 @@ _CAUSES: Final = (
     ),
 )
 
+CERTIFICATES_HINT: Final = "let SSL_CERT_FILE name a file of CA certificates in PEM form, or unset it"
 PROXY_HINT: Final = "name an HTTP proxy there, such as http://HOST:PORT, or the host that is asked in NO_PROXY"
 # The same of calls to the local engine.
 ENGINE_HINTS: Final = {

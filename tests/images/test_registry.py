@@ -282,3 +282,13 @@ def test_of_several_images_one_that_cannot_be_looked_up_is_a_warning_or_an_error
     for mode, names in ((Resolve.ALWAYS, images), (Resolve.AUTO, ("gone.example/app:1",))):
         with pytest.raises(RegistryError):
             resolved(answer, mode, *names)
+
+
+def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> None:
+        async with Connection() as connection:
+            await Registry(connection, lambda _host, _name: None).resolve(parse_image("registry.example/app:1"))
+
+    monkeypatch.setenv("SSL_CERT_FILE", "/none.pem")
+    with pytest.raises(RegistryError, match=r"the CA certificates of /none.pem cannot be read: No such file"):
+        asyncio.run(ask())

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from reconciler.clock import SystemClock
 from reconciler.errors import ApiError, ApiErrorKind, TargetError
 from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.connections import open_http
@@ -60,6 +62,23 @@ def test_a_proxy_of_another_kind_is_told_without_its_password(monkeypatch: pytes
         open_http("https://api.example", None, user_agent="test", transport=None)
     assert "it is no http:// URL" in caught.value.message
     assert "canary" not in f"{caught.value.message}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("proxy", ["", "http://proxy.example:3128"])
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file or directory"), ("no PEM", "no certificate")])
+def test_certificates_that_cannot_be_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, proxy: str, content: str | None, why: str
+) -> None:
+    if content:
+        (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(TargetError) as caught:
+        MachinesClient(base_url="https://api.example", token=None, clock=SystemClock())
+    assert f"the CA certificates of {tmp_path / 'ca.pem'} cannot be read: " in caught.value.message
+    assert why in caught.value.message
+    assert "SSL_CERT_FILE" in (caught.value.hint or "")
 
 
 def test_what_an_unclear_answer_leaves_open_depends_on_the_call() -> None:
