@@ -102,7 +102,11 @@ def test_the_plan_on_fly_is_on_fly(
     command: Command, directory: Path, monkeypatch: pytest.MonkeyPatch, target: str, flag: str
 ) -> None:
     monkeypatch.setenv("RECONCILER_TARGET", target)
-    assert f"  reconciler plan{flag}    (on Fly)\n" in command("init").out
+    plan = f"  reconciler plan{flag}    (on Fly)\n"
+    assert plan in command("init").out
+    (directory / "machines.yaml").unlink()
+    (directory / "fly.toml").write_text(FLY)
+    assert f"{plan}  reconciler apply{flag}    (on Fly; asks first)\n" in command("init").out
 
 
 @pytest.mark.parametrize("there", ["machines.yaml", "machines.yml"])

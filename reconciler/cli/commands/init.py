@@ -153,6 +153,7 @@ def _next(first: "FirstSpec", asked: "InitOptions") -> list[str]:
         f"reconciler validate{file}",
         f"reconciler plan --target local{file}",
         f"reconciler plan{on_fly}{file}    (on Fly)",
+        f"reconciler apply{on_fly}{file}    (on Fly; asks first)",
         f"For a run on demand, add a task {_place_of_a_task(first)}, and apply;",
         "  then `reconciler invoke report` runs it once.",
         f"If {app} has machines already, `reconciler import {app}` writes a spec that takes them over.",
