@@ -1,7 +1,7 @@
 """List the runs of a spec that are retained."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -43,14 +43,16 @@ async def list_all_runs(context: Context, spec: Spec, task: str | None = None) -
 
 
 def selected_runs(
-    runs: Iterable[RunInfo], *, since: datetime | None = None, only_failed: bool = False
+    runs: Iterable[RunInfo], *, now: datetime, since: datetime | timedelta | None = None, only_failed: bool = False
 ) -> tuple[RunInfo, ...]:
-    """Return the runs that began at `since` or later, and of those the failed ones.
+    """Return the runs that began since then, and of those the failed ones.
 
-    A run that goes on counts as begun since, whenever it was. A run that was claimed and never started has failed.
+    A timedelta is counted back from `now`. A run that goes on counts as begun since, whenever it was. A run that was
+    claimed and never started has failed.
     """
+    begun = now - since if isinstance(since, timedelta) else since
     return tuple(
-        run for run in runs if (since is None or _is_since(run, since)) and (not only_failed or _has_failed(run))
+        run for run in runs if (begun is None or _is_since(run, begun)) and (not only_failed or _has_failed(run))
     )
 
 

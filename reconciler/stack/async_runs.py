@@ -1,7 +1,10 @@
 """The runs of a stack for asyncio code, its machines and leases."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.invoke.invoke import OnBusy, begin
 from reconciler.invoke.runs import FoundRun
@@ -10,13 +13,13 @@ from reconciler.model.spec import Spec
 from reconciler.operations.invoke import find_invocable
 from reconciler.operations.load import find_task
 from reconciler.operations.named_runs import find_named_run
-from reconciler.operations.runs import ListedRuns, list_all_runs
+from reconciler.operations.runs import ListedRuns, list_all_runs, selected_runs
 from reconciler.operations.session import Session
 from reconciler.operations.status import StackStatus, status
 from reconciler.operations.unlock import Unlocked, unlock
 from reconciler.stack import arguments
 from reconciler.stack.connection import Connection
-from reconciler.tasks.arguments import QUEUE_TIMEOUT, START_TIMEOUT, check_text, options_of
+from reconciler.tasks.arguments import QUEUE_TIMEOUT, START_TIMEOUT, check_flag, check_since, check_text, options_of
 from reconciler.tasks.async_run import AsyncRun, run_begun
 from reconciler.tasks.library_words import spoken_by_methods
 
@@ -82,11 +85,22 @@ class AsyncStackRuns:
         session = await self._connection.open()
         return self._run(session, await find_named_run(session.context, self.spec, run_id))
 
-    async def runs(self, task: str | None = None) -> ListedRuns:
-        """List retained runs of the task or all, newest first by app. Raises UsageError."""
+    async def runs(
+        self, task: str | None = None, *, since: datetime | timedelta | None = None, failed: bool = False
+    ) -> ListedRuns:
+        """List retained runs of the task or all, newest first by app. Raises UsageError.
+
+        With `since` only those that go on, or began since then, or at most so long ago; with `failed` only those that
+        failed or never started.
+        """
+        check_since(since)
+        check_flag("failed", failed)
         if task is not None:
             find_task(self.spec, task)
-        return await list_all_runs((await self._connection.open()).context, self.spec, task)
+        context = (await self._connection.open()).context
+        listed = await list_all_runs(context, self.spec, task)
+        runs = selected_runs(listed.runs, now=context.clock.now(), since=since, only_failed=failed)
+        return replace(listed, runs=runs)
 
     async def unlock(self) -> Unlocked:
         """Release leases of this user's dead processes on this host; return all found."""

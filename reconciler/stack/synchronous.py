@@ -1,6 +1,7 @@
 """The same for code with threads: a thin face over the asynchronous one."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from os import PathLike
 from typing import Self
 
@@ -275,7 +276,13 @@ class Stack(StackEnds):
         thread = self._threads.here()
         return Run(thread, thread.call(thread.content.find(run_id)))
 
-    def runs(self, task: str | None = None) -> ListedRuns:
-        """List retained runs of the task or all, newest first by app. Raises UsageError."""
+    def runs(
+        self, task: str | None = None, *, since: datetime | timedelta | None = None, failed: bool = False
+    ) -> ListedRuns:
+        """List retained runs of the task or all, newest first by app. Raises UsageError.
+
+        With `since` only those that go on, or began since then, or at most so long ago; with `failed` only those that
+        failed or never started.
+        """
         thread = self._threads.here()
-        return thread.call(thread.content.runs(task))
+        return thread.call(thread.content.runs(task, since=since, failed=failed))

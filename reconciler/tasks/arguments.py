@@ -6,6 +6,7 @@ A wrong type must not cost a claim.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from reconciler.canonical.durations import nanoseconds
@@ -103,6 +104,14 @@ def check_lost_after(value: Any) -> None:
     check_seconds("lost_after_s", value)
     if not 0 < value <= LONGEST_S:
         raise ValueError(f"lost_after_s must be more than 0 and at most {LONGEST_S} seconds, not {value}")
+
+
+def check_since(value: Any) -> None:
+    """Check from when on runs are listed. Raises TypeError or ValueError."""
+    if value is not None and not isinstance(value, datetime | timedelta):
+        raise TypeError(f"since must be a datetime or a timedelta, not {named(value)}")
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("since must have a time zone, as datetime.now(UTC) has")
 
 
 def check_target(value: Any) -> None:

@@ -6,6 +6,7 @@ What the YAML said is read from the machines' marks.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Self
 
@@ -25,12 +26,15 @@ from reconciler.model.machine import MachineState
 from reconciler.model.run import RunInfo
 from reconciler.model.run_policy import RunPolicy
 from reconciler.model.spec import Pool, PoolKind
+from reconciler.operations.runs import selected_runs
 from reconciler.operations.session import Session, open_session
 from reconciler.slots.context import Context, Emit
 from reconciler.targets import Target, resolve_target, who_asks
 from reconciler.tasks.arguments import (
     QUEUE_TIMEOUT,
     START_TIMEOUT,
+    check_flag,
+    check_since,
     check_tasks,
     check_text,
     environment_of,
@@ -224,12 +228,21 @@ class AsyncTasks:
             )
         return self._run(session, found)
 
-    async def runs(self, task: str | None = None) -> list[RunInfo]:
-        """Return the retained runs of `task`, or of all tasks, newest first."""
+    async def runs(
+        self, task: str | None = None, *, since: datetime | timedelta | None = None, failed: bool = False
+    ) -> list[RunInfo]:
+        """Return the retained runs of `task`, or of all tasks, newest first.
+
+        With `since` only those that go on, or began since then, or at most so long ago; with `failed` only those that
+        failed or never started.
+        """
         check_text("task", task or "")
+        check_since(since)
+        check_flag("failed", failed)
         session = await self._session.open()
         found = await list_runs(session.context, self._app, stack=self._stack, task=task)
-        return [run.info for run in found]
+        infos = (run.info for run in found)
+        return [*selected_runs(infos, now=session.context.clock.now(), since=since, only_failed=failed)]
 
     def _run(self, session: Session, found: FoundRun, *, on_end: Callable[[], None] = lambda: None) -> AsyncRun:
         delay_s = session.target.log_delay_s

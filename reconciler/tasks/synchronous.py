@@ -1,6 +1,7 @@
 """The same for code with threads, on top of the asynchronous one."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from reconciler.invoke.absence import LOST_AFTER_S
@@ -143,10 +144,16 @@ class Tasks:
         thread = self._threads.here()
         return Run(thread, thread.call(thread.content.find(run_id)))
 
-    def runs(self, task: str | None = None) -> list[RunInfo]:
-        """Return the retained runs of `task`, or of all tasks, newest first."""
+    def runs(
+        self, task: str | None = None, *, since: datetime | timedelta | None = None, failed: bool = False
+    ) -> list[RunInfo]:
+        """Return the retained runs of `task`, or of all tasks, newest first.
+
+        With `since` only those that go on, or began since then, or at most so long ago; with `failed` only those that
+        failed or never started.
+        """
         thread = self._threads.here()
-        return thread.call(thread.content.runs(task))
+        return thread.call(thread.content.runs(task, since=since, failed=failed))
 
 
 class Run:

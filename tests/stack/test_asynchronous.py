@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,9 @@ async def test_a_run_is_started_followed_and_found(world: World) -> None:
         outcome = await run.wait()
         assert (outcome.name, outcome.exit_code) == (OutcomeName.FAILED, 3)
         assert (await stack.invoke("work", key="k")).id == run.id
-        assert [info.id for info in (await stack.runs("work")).runs] == [run.id]
+        later = world.context.clock.now() + timedelta(hours=1)
+        for options, listed in (({}, [run.id]), ({"failed": True}, [run.id]), ({"since": later}, [])):
+            assert [info.id for info in (await stack.runs("work", **options)).runs] == listed
         assert (await (await stack.find(run.id)).wait()).exit_code == 3
         with pytest.raises(UsageError, match="no task 'wrok'"):
             await stack.invoke("wrok")

@@ -4,6 +4,7 @@ import inspect
 import os
 import signal
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def test_from_a_file_to_the_end_of_a_run(tmp_path: Path) -> None:
             assert [line.message for line in run.logs()] == ["hello"]
             assert run.wait().exit_code == 0
             assert stack.find(run.id).id == stack.runs().runs[0].id == run.id
+            assert stack.runs(since=timedelta()).runs == ()
+            assert stack.runs(failed=True).runs == ()
             assert len(stack.status().slots) == 1
             assert (stack.unlock(), stack.build()) == (Unlocked(leases=()), ())
             assert not stack.diff(stack.spec).has_changes

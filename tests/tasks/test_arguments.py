@@ -1,6 +1,7 @@
 """Arguments of the wrong type: refused by name before any call, by both faces of the library."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -122,12 +123,18 @@ def test_no_tasks_are_made_of_what_is_wrong(face: type, arguments: dict[str, Any
         face.from_environment("app", ["A=1"])  # type: ignore[attr-defined]
 
 
-async def test_a_run_is_found_by_text_alone() -> None:
+async def test_runs_are_found_by_arguments_of_the_right_type() -> None:
     async with AsyncTasks("app", token="t", url="http://127.0.0.1:1", transport=NoCalls()) as tasks:
         with pytest.raises(ValueError, match="run_id must be text"):
             await tasks.find("work-iad-0/\udcff")
         with pytest.raises(ValueError, match="task must be text"):
             await tasks.runs("\udcff")
+        with pytest.raises(TypeError, match="since must be a datetime or a timedelta, not str"):
+            await tasks.runs(since="1h")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="since must have a time zone"):
+            await tasks.runs(since=datetime(2026, 1, 1))
+        with pytest.raises(TypeError, match="failed must be True or False, not str"):
+            await tasks.runs(failed="no")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="run_id must be a string"):
             await tasks.find(7)  # type: ignore[arg-type]
 

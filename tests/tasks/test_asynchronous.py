@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -47,6 +49,29 @@ async def test_a_run_is_a_call_with_an_outcome_and_its_output(world: World) -> N
         again = await tasks.find(run.id)
         assert (await again.wait()).exit_code == 3
         assert [line.message async for line in again.logs()] == ["hello"]
+
+
+async def test_runs_are_listed_from_a_time_on_and_where_they_failed(world: World) -> None:
+    async with opened(world) as tasks:
+        await world.apply(task_spec("[run, '1']", count="1", extra="        overrides: {args: true}\n"))
+
+        async def ended(*args: str) -> str:
+            run = await tasks.invoke("work", args=args)
+            await run.wait()
+            return run.id
+
+        old = await ended("exit", "3")
+        await world.context.clock.sleep(7200)
+        failed, good = await ended("exit", "4"), await ended("exit", "0")
+
+        async def listed(**options: Any) -> list[str]:
+            return [info.id for info in await tasks.runs("work", **options)]
+
+        hour = timedelta(hours=1)
+        assert await listed() == [good, failed, old]
+        assert await listed(since=hour) == await listed(since=world.context.clock.now() - hour) == [good, failed]
+        assert await listed(failed=True) == [failed, old]
+        assert await listed(since=hour, failed=True) == [failed]
 
 
 async def test_tasks_that_were_closed_are_opened_again(world: World) -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def test_it_is_as_easy_as_a_function_call() -> None:
             run.check()
         assert tasks.invoke("echo").check("1m").ok
         assert run.id in [info.id for info in tasks.runs("echo")]
+        assert tasks.runs("echo", since=timedelta()) == []
 
 
 def test_any_number_of_threads_share_one(environment: dict[str, str]) -> None:

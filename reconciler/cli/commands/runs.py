@@ -63,8 +63,7 @@ def command(task: str | None, since: datetime | timedelta | None, only_failed: b
         find_task(spec, task)
     target = resolve(options)
     found, now = run_async(_runs(options, spec, target, task))
-    begun = now - since if isinstance(since, timedelta) else since
-    runs = selected_runs(found.runs, since=begun, only_failed=only_failed)
+    runs = selected_runs(found.runs, now=now, since=since, only_failed=only_failed)
     if options.is_json:
         from reconciler.operations.scope import scope_of
 
