@@ -52,6 +52,7 @@ class Call(HidesFields, frozen=True, kw_only=True):
     timeout_s: float = CALL_TIMEOUT_S
     is_repeatable: bool = False  # idempotent: sending it twice has the effect of sending it once
     is_sent_once: bool = False  # never repeated here: the caller does that
+    is_list: bool = False  # its answer is long: `read` gets an iterator over its members
     has_reply: bool = True  # False: a 2xx with any body is enough
     on_headers: Callable[[Mapping[str, str]], None] | None = None  # gets those of the answer, if it is a good one
     on_flight: Callable[[bool], None] | None = None  # True before each sending; False once it certainly had no effect

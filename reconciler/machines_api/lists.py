@@ -15,6 +15,7 @@ from reconciler.machines_api import wire
 from reconciler.machines_api.calls import Call, app_path
 from reconciler.machines_api.remedies import READ_HINT
 from reconciler.machines_api.transport import Transport
+from reconciler.machines_api.wire import Reduce
 from reconciler.model.machine import Machine
 
 Page = tuple[Machine, ...]
@@ -73,17 +74,18 @@ class MachineLists:
         *,
         with_destroyed: bool = False,
         where: Mapping[str, str] | None = None,
+        reduce: Reduce | None = None,
     ) -> bool:
         """Pass each page to `take`; return False if the app does not exist.
 
-        One page at a time is held here. A machine that is on two pages is passed on once. If the list breaks off, the
-        caller must forget what it took.
+        One page at a time is held here, and of each machine what `reduce` leaves of it. A machine that is on two pages
+        is passed on once. If the list breaks off, the caller must forget what it took.
         """
         query: dict[str, Any] = {"limit": _PAGE, "include_leases": "true"}
         query |= {"include_deleted": "true"} if with_destroyed else {}
         query |= {f"{_FILTER}{key}": value for key, value in (where or {}).items()}
         seen: set[str] = set()
-        page, cursor = await self._first(app, query)
+        page, cursor = await self._first(app, query, reduce)
         if page is None:
             return False
         cursors = {""}
@@ -97,7 +99,7 @@ class MachineLists:
             cursors.add(cursor)
             page = ()  # not to be held while the next one is read
             try:
-                page, cursor = await self._page(app, query | {"cursor": cursor})
+                page, cursor = await self._page(app, query | {"cursor": cursor}, reduce)
             except ApiError as error:
                 raise BrokenListError(app, len(seen), error.message) from error
 
@@ -111,28 +113,29 @@ class MachineLists:
         await self._api.send(replace(call, on_headers=_taker_of_cursor(cursors)), lambda _value: None)
         return any(cursors)
 
-    async def _first(self, app: str, query: Mapping[str, Any]) -> tuple[Page | None, str]:
+    async def _first(self, app: str, query: Mapping[str, Any], reduce: Reduce | None) -> tuple[Page | None, str]:
         """Return the first page; None if there is no such app.
 
         If the server refuses the parameters, it is asked again without those of pages, then without the filters.
         """
         sent = {name: value for name, value in query.items() if name not in self._refused}
         try:
-            return await self._page(app, sent)
+            return await self._page(app, sent, reduce)
         except ApiError as error:
             if error.kind is ApiErrorKind.NOT_FOUND:
                 return None, ""
             doubtful = sent.keys() & _OF_PAGES or {name for name in sent if name.startswith(_FILTER)}
             if error.status not in _BAD_PARAMETER or not doubtful:
                 raise
-            found = await self._first(app, {name: value for name, value in sent.items() if name not in doubtful})
+            kept = {name: value for name, value in sent.items() if name not in doubtful}
+            found = await self._first(app, kept, reduce)
             self._refused |= doubtful
             return found
 
-    async def _page(self, app: str, query: Mapping[str, Any]) -> tuple[Page, str]:
+    async def _page(self, app: str, query: Mapping[str, Any], reduce: Reduce | None) -> tuple[Page, str]:
         cursors: list[str] = []
-        call = replace(self._call(app, query), on_headers=_taker_of_cursor(cursors))
-        page = await self._api.send(call, lambda value: wire.machines_from_json(app, value))
+        call = replace(self._call(app, query), on_headers=_taker_of_cursor(cursors), is_list=True)
+        page = await self._api.send(call, lambda value: wire.machines_from_json(app, value, reduce))
         return page, cursors[-1]
 
     def _call(self, app: str, query: Mapping[str, Any]) -> Call:

@@ -5,7 +5,7 @@ An app whose list is not whole is unobserved: nothing may be concluded from what
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,13 +16,12 @@ from reconciler.machines_api.client import MachinesClient
 from reconciler.machines_api.compact import Compactor
 from reconciler.machines_api.lists import BrokenListError
 from reconciler.machines_api.more_events import with_more_events
-from reconciler.machines_api.wire import AppInfo
+from reconciler.machines_api.wire import AppInfo, Reduce
 from reconciler.model.crashes import hides_its_start
 from reconciler.model.kind import kind_of
 from reconciler.model.machine import Machine, Observed, ObservedApp
 from reconciler.model.spec import PoolKind
 
-Reduce: TypeAlias = Callable[[Machine], Machine]
 _AT_ONCE: Final = 10
 
 
@@ -184,13 +183,16 @@ async def _list(client: MachinesClient, app: str, reduce: Reduce) -> tuple[bool,
     compactor = Compactor()
     pages = 0
 
+    def read(machine: Machine) -> Machine:
+        reduced = reduce(machine)
+        return compactor.compact(reduced) if pages else reduced
+
     def take(page: tuple[Machine, ...]) -> None:
         nonlocal pages
         pages += 1
         if pages == 2:
             machines[:] = map(compactor.compact, machines)
-        reduced = map(reduce, page)
-        machines.extend(reduced if pages == 1 else map(compactor.compact, reduced))
+        machines.extend(page)
 
-    exists = await client.lists.each_page(app, take)
+    exists = await client.lists.each_page(app, take, reduce=read)
     return exists, tuple(machines)

@@ -27,7 +27,7 @@ from reconciler.machines_api.errors import (
 )
 from reconciler.machines_api.remedies import ENGINE_HINTS, PROXY_FAILED, READ_HINT
 from reconciler.machines_api.throttle import Throttle
-from reconciler.machines_api.values import MalformedError, json_of
+from reconciler.machines_api.values import MalformedError, json_of, members_of
 from reconciler.model.concealment import OftenConcealed, token_parts
 from reconciler.model.secret import Secret
 
@@ -216,7 +216,7 @@ class Transport:
         # Half a reply to a write leaves its effect unclear; half a reply to a read only says that this is not the API.
         kind = ApiErrorKind.NOT_AN_API if call.method == "GET" else ApiErrorKind.UNCLEAR
         try:
-            return read(json_of(reply.content))
+            return read((members_of if call.is_list else json_of)(reply.content))
         except MalformedError as error:
             why = f"the answer is not understood: expected {error}"
         except ValueError:

@@ -14,6 +14,7 @@ import msgspec
 
 _CONTAINERS: Final = (dict, list)
 _DEEPEST: Final = 40  # levels of a config; the API's own have less than ten
+_MEMBERS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -31,6 +32,19 @@ def json_of(content: bytes) -> Any:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, RecursionError):
         return _tolerant(content)  # all that the faster parser refuses; what both read, they read alike
+
+
+def members_of(content: bytes) -> Any:
+    """Parse JSON like `json_of`, but each member of a list when it is asked for.
+
+    A list becomes an iterator. So the objects of one member at a time are there, which the processor's caches hold.
+    """
+    try:
+        members = _MEMBERS.decode(content)
+    except (msgspec.MsgspecError, RecursionError):
+        value = json_of(content)
+        return iter(value) if isinstance(value, list) else value
+    return (json_of(bytes(member)) for member in members)
 
 
 def text_of(value: Any) -> str:

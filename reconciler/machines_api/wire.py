@@ -21,6 +21,7 @@ from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Check, HostStatus, Lease, Machine, MachineState, MachineVersion, ShownLease
 
 _NONCE: Final = r"[!-~]{1,1000}"
+Reduce: TypeAlias = Callable[[Machine], Machine]
 _Understand: TypeAlias = Callable[[dict[str, Any]], Understood]
 
 
@@ -41,17 +42,18 @@ def app_from_json(value: Any) -> AppInfo:
     return AppInfo(machine_count=count, org=(text_of(org.get("slug")) or None) if isinstance(org, dict) else None)
 
 
-def machines_from_json(app: str, value: Any) -> tuple[Machine, ...]:
-    """Parse a list of machines, each machine once.
+def machines_from_json(app: str, value: Any, reduce: Reduce | None = None) -> tuple[Machine, ...]:
+    """Parse a list of machines, or an iterator over it: each machine once.
 
-    One without a valid id is kept, with the id "".
+    One without a valid id is kept, with the id "". Of each is returned what `reduce` leaves of it.
     """
     if value is None:
         return ()
-    if not isinstance(value, list):
+    if not isinstance(value, list | Iterator):
         raise MalformedError("a list of machines")
     understand = Configs().understood
-    machines = [_listed_machine(app, one, understand) for one in value]
+    listed = (_listed_machine(app, one, understand) for one in value)
+    machines = list(map(reduce, listed) if reduce else listed)
     first = {machine.id: machine for machine in reversed(machines)}
     return tuple(machine for machine in machines if not machine.id or first[machine.id] is machine)
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from reconciler.machines_api import lists
-from reconciler.machines_api.observe import Reduce, observe
+from reconciler.machines_api.observe import observe
+from reconciler.machines_api.wire import Reduce
 from reconciler.planner.needs import needs_of
 from reconciler.testing.virtual_time import VirtualClock
 from tests.support.single_replies import with_client

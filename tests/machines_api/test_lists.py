@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from reconciler.errors import ApiError, ApiErrorKind
+from reconciler.machines_api import values
 from reconciler.machines_api.lists import BrokenListError
 from reconciler.machines_api.observe import observe, observe_readable
+from reconciler.model.machine import Machine
 from reconciler.planner.planner import plan
 from reconciler.testing.virtual_time import VirtualClock
 from tests.support.single_replies import failure, with_client
@@ -64,6 +66,23 @@ def test_pages_are_read_to_the_last_and_a_machine_on_two_of_them_is_one() -> Non
         "metadata.reconciler_pool": "work",
     }
     assert pages.queries == [asked, *(asked | {"cursor": cursor} for cursor in "123")]
+
+
+def test_each_machine_is_parsed_once_those_before_it_are_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def parsed(content: bytes, real: Callable[[bytes], Any] = values.json_of) -> Any:
+        done.append("parsed")
+        return real(content)
+
+    def reduced(machine: Machine) -> Machine:
+        done.append("reduced")
+        return machine
+
+    monkeypatch.setattr(values, "json_of", parsed)
+    pages = Pages(["a", "b"], ["c", "d"])
+    with_client(pages, lambda client: observe(client, ["app"], clock=VirtualClock(), reduce={"app": reduced}))
+    assert done == ["parsed", "reduced"] * 4
 
 
 def test_a_cursor_that_is_not_ascii_is_sent_back_like_any_other() -> None:

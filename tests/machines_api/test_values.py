@@ -3,13 +3,14 @@
 import json
 import math
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.machines_api.values import MalformedError, is_deep, is_id, json_of, text_of
+from reconciler.machines_api.values import MalformedError, is_deep, is_id, json_of, members_of, text_of
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,40 @@ def test_what_is_read_is_what_python_reads_of_it(content: bytes) -> None:
     else:
         text = content.decode("utf-8-sig", "replace")
         assert repr(value) == repr(json.loads(text, parse_constant=str, parse_float=finite))
+
+
+MEMBERS = (
+    b'"\\ud800"',
+    b'"\xff"',
+    b"1e999",
+    b"7" * 5000,
+    b"null",
+    b'{"a": [1]}',
+    b" 1 ",
+    b"[",
+    b"1 2",
+    b"\xef\xbb\xbf1",
+)
+
+
+@given(
+    st.binary()
+    | st.text(alphabet='[]{}",:0123456789.eE+- \\untrfalsx').map(str.encode)
+    | st.lists(st.sampled_from(MEMBERS)).map(lambda members: b"[" + b",".join(members) + b"]")
+)
+def test_members_one_by_one_are_what_the_whole_is(content: bytes) -> None:
+    def by_members(content: bytes) -> object:
+        found = members_of(content)
+        return [*found] if isinstance(found, Iterator) else found
+
+    assert outcome(by_members, content) == outcome(json_of, content)
+
+
+def outcome(read: Callable[[bytes], object], content: bytes) -> object:
+    try:
+        return repr(read(content))
+    except ValueError as error:
+        return type(error)
 
 
 def finite(text: str) -> float | str:
