@@ -11,40 +11,40 @@ import msgspec
 
 from reconciler.canonical.sections import SECTIONS
 from reconciler.machines_api.values import is_deep
+from reconciler.model.config import METADATA, JsonObject, SharedDocument
 
-Understood: TypeAlias = tuple[dict[str, Any], tuple[str, ...]]
-_METADATA: Final = "metadata"
+Understood: TypeAlias = tuple[JsonObject, tuple[str, ...]]
 # The sections of a config that are relied on, and their types; each may be null.
 _SECTIONS: Final[Mapping[str, type]] = {one.name: one.kind for one in SECTIONS if one.is_as_sent or one.form}
-_MAPS_OF_TEXTS: Final = ("env", _METADATA)
+_MAPS_OF_TEXTS: Final = ("env", METADATA)
 
 
 class Configs:
     """Understands the configs of one reply.
 
-    Those without anything of a wrong type share the sections in which they are equal.
+    Those without anything of a wrong type that are equal but for their metadata share all else.
     """
 
     def __init__(self) -> None:
-        self._bare: dict[bytes, dict[str, Any]] = {}  # what is understood, by the JSON of a config without metadata
+        self._bare: dict[bytes, JsonObject] = {}  # what is understood, by the JSON of a config with empty metadata
 
     def understood(self, config: dict[str, Any]) -> Understood:
         """Return what is understood of the config, and what is not."""
-        metadata = config.get(_METADATA)
+        metadata = config.get(METADATA)
         if not isinstance(metadata, dict) or not all(type(text) is str for text in metadata.values()):
             return understood(config)
-        bare = {name: value for name, value in config.items() if name != _METADATA}
+        bare = {**config, METADATA: {}}
         try:
             key = msgspec.json.encode(bare)
         except (RecursionError, ValueError):  # nested deeper than it goes, or a single surrogate
             return understood(config)
-        if key not in self._bare:
+        cleaned = self._bare.get(key)
+        if cleaned is None:
             cleaned, not_understood = understood(bare)
             if not_understood:
                 return understood(config)
             self._bare[key] = cleaned
-        cleaned = self._bare[key]
-        return {name: metadata if name == _METADATA else cleaned[name] for name in config}, ()
+        return SharedDocument(cleaned, metadata), ()
 
 
 def understood(config: dict[str, Any]) -> Understood:
@@ -58,7 +58,7 @@ def _cleaned(config: dict[str, Any], *, is_too_deep: bool) -> dict[str, Any]:
 
     Of a config that is nested too deeply only the metadata is kept.
     """
-    cleaned = {key: config[key] for key in (_METADATA,) if key in config} if is_too_deep else dict(config)
+    cleaned = {key: config[key] for key in (METADATA,) if key in config} if is_too_deep else dict(config)
     for key in _MAPS_OF_TEXTS:
         value = cleaned.get(key)
         if key in cleaned:

@@ -4,14 +4,41 @@ The config stays a JSON document in the API's own spelling: the platform has far
 and a typed copy would lose what it does not know. See docs/decisions/0001-config-stays-a-document.md.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
 
 from reconciler.hidden import HidesFields
 
 JsonObject: TypeAlias = Mapping[str, Any]
+METADATA: Final = "metadata"
+
+
+class SharedDocument(Mapping[str, Any]):
+    """A config document that shares all but its metadata with others.
+
+    `bare` is the document with empty metadata: the others' too.
+    """
+
+    __slots__ = ("bare", "metadata")
+
+    def __init__(self, bare: JsonObject, metadata: Mapping[str, str]) -> None:
+        self.bare = bare
+        self.metadata = metadata
+
+    def __getitem__(self, name: str) -> Any:
+        return self.metadata if name == METADATA else self.bare[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the member; Mapping's own way takes several times as long."""
+        return self.metadata if name == METADATA else self.bare.get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.bare)
+
+    def __len__(self) -> int:
+        return len(self.bare)
 
 
 class MachineConfig(HidesFields, frozen=True, kw_only=True):
@@ -26,6 +53,13 @@ class MachineConfig(HidesFields, frozen=True, kw_only=True):
         return f"MachineConfig(keys={sorted(self.document)})"
 
     @property
+    def bare(self) -> JsonObject:
+        """Return the document with empty metadata, as one object where configs share it."""
+        if isinstance(self.document, SharedDocument):
+            return self.document.bare
+        return {**self.document, METADATA: {}}
+
+    @property
     def image(self) -> str | None:
         """Return the image reference, as written."""
         return self.document.get("image")
@@ -36,7 +70,7 @@ class MachineConfig(HidesFields, frozen=True, kw_only=True):
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        return self.document.get("metadata") or {}
+        return self.document.get(METADATA) or {}
 
     @property
     def schedule(self) -> str | None:
@@ -83,4 +117,6 @@ class MachineConfig(HidesFields, frozen=True, kw_only=True):
 
     def with_metadata(self, metadata: Mapping[str, str]) -> "MachineConfig":
         """Return the same config with exactly this metadata."""
-        return replace(self, document={**self.document, "metadata": dict(metadata)})
+        if isinstance(self.document, SharedDocument):
+            return MachineConfig(document=SharedDocument(self.document.bare, dict(metadata)))
+        return replace(self, document={**self.document, METADATA: dict(metadata)})

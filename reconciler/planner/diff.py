@@ -15,7 +15,7 @@ from reconciler.canonical.normalize import Canonical, canonical
 from reconciler.canonical.sections import AS_SENT, CLOSED, CLOSED_MEMBERS, NEVER_ADDED, SECRET_MEMBERS, SWITCHES
 from reconciler.model import marks
 from reconciler.model.change import Cause, FieldChange
-from reconciler.model.config import MachineConfig
+from reconciler.model.config import JsonObject, MachineConfig
 from reconciler.model.image import is_same_image
 
 _IMAGE = ("image",)
@@ -39,7 +39,7 @@ class Differ:
     """
 
     def __init__(self) -> None:
-        self._bare: dict[str, Any] = {}
+        self._bare: JsonObject = {}
         self._canonical: Canonical = canonical(MachineConfig(document={}))
         self._compared: dict[tuple[str, str], _Compared] = {}
 
@@ -72,7 +72,7 @@ class Differ:
         )
 
     def _canonical_of(self, live: MachineConfig) -> Canonical:
-        bare = {key: value for key, value in live.document.items() if key != "metadata"}
+        bare = live.bare
         if bare != self._bare:
             self._bare, self._canonical = bare, canonical(MachineConfig(document=bare))
         metadata = users_metadata(live.metadata)
