@@ -19,6 +19,7 @@ _SERVICE_CHECK_MAX_INTERVAL_NS: Final = 60 * 1_000_000_000
 _AUTOSTOP: Final = {"stop": True, "off": False}  # `suspend` has only the one spelling
 _COMPAT_CHECKS: Final = "bg_deployments_compat"
 _DURATIONS: Final = ("interval", "timeout", "grace_period")
+_NOT_THE_USERS: Final = (marks.PREFIX, "fly_")  # how keys of metadata begin
 _PERSISTENCE: Final = {0: "never", 1: "never", 2: "restart", 3: "always"}
 
 
@@ -70,7 +71,7 @@ def canonical_env(document: Mapping[str, Any]) -> Any:
 
 def users_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata without the server's, ours and `fly_*`."""
-    return {key: value for key, value in metadata.items() if not (marks.is_mark(key) or key.startswith("fly_"))}
+    return {key: value for key, value in metadata.items() if not key.startswith(_NOT_THE_USERS)}
 
 
 def canonical_metadata(document: Mapping[str, Any]) -> Any:

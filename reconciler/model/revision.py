@@ -45,6 +45,8 @@ def committed(time_s: int, commit: str) -> Revision:
 
 def parse_revision(text: str) -> Revision | None:
     """Parse the revision of a mark; None if it is none."""
+    if not text:
+        return None  # most machines have no such mark
     found = re.fullmatch(_TEXT, text.partition(_BEGUN)[0])
     return Revision(kind=found[1], order=int(found[2]), commit=found[3] or "") if found else None
 

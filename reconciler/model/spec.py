@@ -6,6 +6,7 @@ Also an error in its text, with its place.
 import enum
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct, field
@@ -113,7 +114,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     min_healthy_s: float = 10.0
 
 
-class Pool(Struct, frozen=True, kw_only=True):
+class Pool(Struct, frozen=True, kw_only=True, dict=True):  # with a dict, in which the slots are kept
     """A set of equal machines.
 
     `config` is the desired config without our marks; `run_policy` is a task's. `rollout` counts for services
@@ -159,7 +160,7 @@ class Pool(Struct, frozen=True, kw_only=True):
         services = self.config.document.get("services")
         return any(isinstance(one, dict) and one.get("ports") for one in services or ())
 
-    @property
+    @cached_property
     def slots(self) -> tuple[Slot, ...]:
         return tuple(slot for region, count in self.counts.items() for slot in self._slots(region, count))
 

@@ -192,9 +192,10 @@ def _name_anchors(
         slots = {slot.name: slot for slot in pool.slots}
         named = {one.metadata.get(marks.ANCHOR) for one in members}
         own = [one for one in members if one.name in slots]
-        for successor in sorted(
-            own, key=lambda one: (one.name not in named, slots[one.name].number, slots[one.name].region)
-        )[:1]:
+        if own:
+            successor = min(
+                own, key=lambda one: (one.name not in named, slots[one.name].number, slots[one.name].region)
+            )
             due.leave(successor, marks.WANT, _want(pool, given, digests))
             due.leave(successor, marks.TERMS, pool.run_policy.to_text())
             due.leave(successor, marks.ANCHOR, successor.name)

@@ -83,7 +83,9 @@ def slot_changes(app: App, paired: Paired, differ: Differ, at: datetime) -> Iter
                 fields=_fields(differ, digest, machine, pool),
                 lost=marks.parse_want(memory.get(marks.WANT, "")).digest if was_applied else None,
             )
-            change = replace(_change(slot, situation, anchor), is_new=was_applied is False)
+            change = _change(slot, situation, anchor)
+            if was_applied is False:
+                change = replace(change, is_new=True)
             change = _with_counts(change, pool, memory, paired)
             yield _keeping(change, pool, paired, successors) if change.action is Action.REPLACE else change
 

@@ -19,28 +19,19 @@ _CARRIES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.ADOPT
 class Holder(Struct, frozen=True, kw_only=True):
     """A machine of the stack as it is once the changes are made.
 
-    `machine` is as it was seen, if it was there. `is_made` says that a change makes it anew, `carried_by` is the
-    address of the change that writes its pool's marks on it.
+    `machine` is as it was seen, if it was there, and `metadata` what that carries. `takes_marks` says whether marks may
+    be written on it without an update: on a machine with checks that would reset their reports. `is_made` says that a
+    change makes it anew, `carried_by` is the address of the change that writes its pool's marks on it.
     """
 
     app: str
     name: str
     machine: Machine | None
     config: MachineConfig | None
+    metadata: Mapping[str, str]
+    takes_marks: bool
     is_made: bool = False
     carried_by: str | None = None
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        return self.machine.metadata if self.machine else {}
-
-    @property
-    def takes_marks(self) -> bool:
-        """Return whether marks may be written on it without an update.
-
-        On a machine with checks that would reset their reports.
-        """
-        return takes_marks(self.config)
 
     def write(self, due: Mapping[str, str]) -> MetadataWrite:
         machine_id = None if self.is_made or self.machine is None else self.machine.id
@@ -66,17 +57,21 @@ def _holders(owned: Iterable[Machine], changes: Iterable[Change]) -> Iterator[Ho
             name=machine.name,
             machine=machine,
             config=config,
+            metadata=machine.metadata,
+            takes_marks=takes_marks(config),
             is_made=action is Action.REPLACE,
             carried_by=change.address if change and action in _CARRIES else None,
         )
     for change in changes:
         if change.action is Action.CREATE:
-            place = change.slot
+            place, config = change.slot, change.desired.config if change.desired else None
             yield Holder(
                 app=place.app,
                 name=place.name,
                 machine=None,
-                config=change.desired.config if change.desired else None,
+                config=config,
+                metadata={},
+                takes_marks=takes_marks(config),
                 is_made=True,
                 carried_by=change.address,
             )
@@ -88,7 +83,14 @@ def leaving_anchors(owned: Iterable[Machine], changes: Iterable[Change]) -> list
         change.machine_id for change in changes if change.handover and change.handover.successor and not change.deferred
     }
     return [
-        Holder(app=machine.app, name=machine.name, machine=machine, config=machine.config)
+        Holder(
+            app=machine.app,
+            name=machine.name,
+            machine=machine,
+            config=machine.config,
+            metadata=machine.metadata,
+            takes_marks=takes_marks(machine.config),
+        )
         for machine in owned
         if machine.id in going
     ]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from reconciler.images.wire import Answer
 from reconciler.machines_api.calls import Call
 from reconciler.model.change import Cause, FieldChange
@@ -26,6 +28,12 @@ def field(path: str, observed: object, desired: object, *, is_secret: bool = Fal
 def test_slots_are_named_after_pool_region_and_number() -> None:
     assert [slot.name for slot in pool({"iad": 2, "ams": 1}).slots] == ["task-iad-0", "task-iad-1", "task-ams-0"]
     assert pool({"iad": 1}).slots[0].address == "a/task-iad-0"
+
+
+def test_the_slots_of_a_pool_are_made_once() -> None:
+    one = pool({"iad": 2})
+    assert one.slots is one.slots
+    assert len(replace(one, counts={"iad": 3}).slots) == 3
 
 
 def test_the_anchor_is_the_smallest_number_then_region() -> None:

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from reconciler.canonical import digest
 from reconciler.canonical.digest import digest_of, section_digests
 from reconciler.model import marks
+from reconciler.model.config import MachineConfig
 from reconciler.model.machine import Machine, MachineState, Observed, ObservedApp
 from reconciler.model.plan import Plan
 from reconciler.model.spec import Spec
-from reconciler.planner import diff, leader_slot
+from reconciler.planner import diff, holders, leader_slot
 from reconciler.planner.planner import plan
 from tests.support.world import app_spec
 
@@ -85,6 +86,19 @@ def test_of_machines_as_declared_nothing_is_found_for_each(calls: Counter[str]) 
     assert not many.effective
     assert for_many == for_few
     assert for_few["canonical"] == 3  # of a config without members, of what is declared, of what is live
+
+
+def test_each_machine_is_asked_once_whether_it_takes_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[MachineConfig | None] = []
+
+    def takes_marks(config: MachineConfig | None) -> bool:
+        asked.append(config)
+        return True
+
+    monkeypatch.setattr(holders, "takes_marks", takes_marks)
+    made = plan(task(20), applied(task(20)))
+    assert bool(made.bookkeeping)
+    assert len(asked) == 20
 
 
 @pytest.mark.parametrize("anchor", ["work-iad-0", ""], ids=["with an anchor", "without one"])
