@@ -81,6 +81,8 @@ async def follow(
 async def _end_of(
     context: Context, claim: Claim, *, timeout_s: float | None, lost_after_s: float, was_stopped: bool
 ) -> Ending:
+    if ending := _shown_end(claim):
+        return ending  # a short task ends before the start is confirmed: then nothing is waited for
     absence = Absence(context, f"{claim.machine.name}: cannot look at the run", lost_after_s=lost_after_s)
     waiting = asyncio.create_task(_wait_for_exit(context, claim, absence))
     timer = asyncio.create_task(context.clock.sleep(timeout_s)) if timeout_s else None
@@ -218,6 +220,16 @@ async def _ending(context: Context, claim: Claim, seen: Machine) -> Ending | Non
     newer = await _newer_events(context, claim, seen)
     if newer is None:
         return Ending(outcome=lost("the events since its start are no longer retained"))
+    return _ending_in(newer, claim, seen)
+
+
+def _shown_end(claim: Claim) -> Ending | None:
+    """Return the end that the machine of the claim shows; None if that needs a call."""
+    newer = newer_than(claim.machine.events, claim.start.id)
+    return None if newer is None else _ending_in(newer, claim, claim.machine)
+
+
+def _ending_in(newer: tuple[Event, ...], claim: Claim, seen: Machine) -> Ending | None:
     update = next((event for event in reversed(newer) if event.type == "update"), None)
     exited = final_exit(newer)
     if update and (exited is None or is_newer(exited, update, newer)):

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from reconciler.canonical.digest import digest_of
-from reconciler.invoke.attach import wait_run
+from reconciler.invoke.attach import claim_of, wait_run
 from reconciler.invoke.claim_request import Claim
-from reconciler.invoke.follow import stop_run
+from reconciler.invoke.follow import follow, stop_run
 from reconciler.invoke.invoke import InvokeOptions, OnBusy, invoke
 from reconciler.invoke.runs import find_run
 from reconciler.machines_api.logs import LogLine
@@ -53,6 +53,20 @@ async def test_a_code_above_255_is_told_by_every_later_look_too(world: World) ->
     keyed = [await world.invoke(spec, key="once") for _ in range(2)]
     assert [(one.outcome.exit_code, one.outcome.task_code) for one in keyed] == [(255, 256)] * 2
     assert keyed[0].id == keyed[1].id
+
+
+async def test_an_end_that_is_shown_already_takes_no_task_and_no_call(world: World) -> None:
+    spec = task_spec("[exit, '7']", count="1")
+    await world.apply(spec)
+    run = await world.invoke(spec)
+    found = await find_run(world.context, run.app, run.id or "", stack=spec.stack)
+    assert found
+    world.transport.requests.clear()
+    others = asyncio.all_tasks()
+    following = asyncio.create_task(follow(world.context, claim_of(found), timeout_s=60.0, logs=None))
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - others == set()  # it ended in its first step
+    assert (following.result().outcome.exit_code, world.transport.requests) == (7, [])
 
 
 async def test_its_output_is_streamed_in_order_and_only_its_own(world: World) -> None:
