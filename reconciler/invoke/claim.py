@@ -20,6 +20,7 @@ from reconciler.model.machine import Event, Machine, MachineState
 from reconciler.model.run import NeverStarted
 from reconciler.slots.context import Context, new_ulid
 from reconciler.slots.lease import CLAIM_TTL_S, START_TIMEOUT_S, HeldLease, hold_lease
+from reconciler.slots.run_records import newest_record
 from reconciler.slots.update_error import UpdateFailedError
 from reconciler.slots.wait import read_machine
 
@@ -95,7 +96,8 @@ async def claim_under(
         refusal = _refusal(live, claimant)
         if refusal:
             return refusal
-        run_ulid = new_ulid(context.clock.now())
+        newest = newest_record(live.metadata)
+        run_ulid = new_ulid(context.clock.now(), after=newest.ulid if newest else "")
         progress.doing = f"updating {live.name} to the config of this run"
         ready = await prepare(claimant, lease, live, run_ulid)
         if isinstance(ready, Refusal):

@@ -22,14 +22,26 @@ if TYPE_CHECKING:
     from reconciler.model.report import AppEntry, Entry
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TIME_LENGTH = 10
 Emit: TypeAlias = Callable[[str], None]
 """Takes one line of progress, in words, safe to print."""
 
 
-def new_ulid(now: datetime) -> str:
-    """Return 26 characters: 48 bits of milliseconds and 80 random bits, in base 32."""
-    number = int(now.timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10))
+def new_ulid(now: datetime, *, after: str = "") -> str:
+    """Return 26 characters: 48 bits of milliseconds and 80 random bits, in base 32.
+
+    It sorts behind the ULID `after`, even if that one was made by a clock that is ahead of ours.
+    """
+    number = max(int(now.timestamp() * 1000), _milliseconds_of(after) + 1) << 80 | int.from_bytes(os.urandom(10))
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+def _milliseconds_of(ulid: str) -> int:
+    """Return the time in a ULID; less than 1 if it is none."""
+    found = 0
+    for character in ulid[:_TIME_LENGTH]:
+        found = found << 5 | _ALPHABET.find(character)  # -1 makes all of it negative
+    return found
 
 
 def emit_nothing(_line: str) -> None:

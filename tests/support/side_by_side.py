@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from reconciler.clock import Clock
 from reconciler.machines_api.client import MachinesClient
 from reconciler.model.report import Report, Status
 from reconciler.model.secret import Secret
@@ -16,19 +17,20 @@ from tests.support.world import TOKEN, World, app_text
 Deed = Callable[[World], Awaitable[Report]]
 
 
-def person(world: World, who: str, transport: httpx.AsyncBaseTransport | None = None) -> World:
+def person(
+    world: World, who: str, transport: httpx.AsyncBaseTransport | None = None, *, clock: Clock | None = None
+) -> World:
     """The same world, seen by a process of its own."""
+    clock = clock or world.context.clock
     client = MachinesClient(
         base_url="http://127.0.0.1",
         token=Secret(TOKEN),
-        clock=world.context.clock,
+        clock=clock,
         transport=transport or world.transport,
         rate_patience_s=60,
     )
     said: list[str] = []
-    return replace(
-        world, context=Context(client=client, clock=world.context.clock, who=who, emit=said.append), said=said
-    )
+    return replace(world, context=Context(client=client, clock=clock, who=who, emit=said.append), said=said)
 
 
 def applying(spec: Spec, **options: Any) -> Deed:
