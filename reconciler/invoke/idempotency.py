@@ -11,6 +11,7 @@ there is only one. The key is written there right before the start, after the ru
 See docs/explanation/protocols.md, section 6.
 """
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -48,8 +49,8 @@ class _KeyMark(Struct, frozen=True, kw_only=True):
     slot: str
 
     async def write(self, run_ulid: str) -> None:
-        now = self.claimant.context.clock.now()
-        memory = KeyedRun(ulid=run_ulid, slot=self.slot, digest=digest_of_run(self.claimant), at=now)
+        at = self.lease.server_time  # a caller whose clock is wrong would forget the key too early, or never
+        memory = KeyedRun(ulid=run_ulid, slot=self.slot, digest=digest_of_run(self.claimant), at=at)
         self.lease.guard()
         await self.claimant.context.client.set_metadata(self.anchor.app, self.anchor.id, self._name, memory.to_text())
 
@@ -83,7 +84,8 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
             f"the anchor of pool {claimant.pool.name}, where keys are kept, is {why}",
             remedy="run `reconciler apply`, or try again once it can be observed",
         )
-    seen = await _attached(claimant, anchor)
+    # By our own clock, as there is no lease yet: if that is ahead, the next look decides; if behind, nothing runs.
+    seen = await _attached(claimant, anchor, now=claimant.context.clock.now())
     if seen is not None:
         return seen
     try:
@@ -92,7 +94,7 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
             claimant.known.see(live)
             if live.metadata.get(marks.ANCHOR) != live.name:
                 return Refusal(why=f"{live.name} is no longer the anchor of its pool")
-            seen = await _attached(claimant, live)
+            seen = await _attached(claimant, live, now=lease.server_time)
             if seen is not None:
                 return seen
             return await _start_new(claimant, lease, live)
@@ -100,14 +102,14 @@ async def claim_keyed(claimant: Claimant) -> Claim | FoundRun | Outcome | Refusa
         return refusal_of(error)
 
 
-async def _attached(claimant: Claimant, anchor: Machine) -> FoundRun | Outcome | Refusal | None:
+async def _attached(claimant: Claimant, anchor: Machine, *, now: datetime) -> FoundRun | Outcome | Refusal | None:
     """Return the run that the key has.
 
     None if it has none, or one that never started. A Refusal if its machine runs and no start event shows whose run
     that is: wait for its exit.
     """
     known = parse_keyed(anchor.metadata.get(marks.KEY + claimant.key, ""))
-    if known is None and has_fingerprint(anchor.metadata, claimant.key, claimant.context.clock.now()):
+    if known is None and has_fingerprint(anchor.metadata, claimant.key, now):
         return _lost(claimant, "the key's run ran already, its end is no longer retained")
     if known is None:
         return None
@@ -147,7 +149,7 @@ async def _start_new(
     context = claimant.context
 
     async def claim_on(machine: Machine, lease: HeldLease) -> Claim | FoundRun | Outcome | Refusal:
-        seen = await _attached(claimant, anchor) if dead else None
+        seen = await _attached(claimant, anchor, now=anchor_lease.server_time) if dead else None
         if seen is not None:
             return seen
         mark = _KeyMark(claimant=claimant, lease=anchor_lease, anchor=anchor, slot=machine.name)

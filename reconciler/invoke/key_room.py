@@ -95,7 +95,7 @@ async def make_room(claimant: Claimant, lease: HeldLease, anchor: Machine) -> Re
     `anchor` is the GET under its lease. Raises ApiError and LeaseLostError.
     """
     memory = _Memory(
-        claimant=claimant, lease=lease, anchor=anchor, metadata=dict(anchor.metadata), now=claimant.context.clock.now()
+        claimant=claimant, lease=lease, anchor=anchor, metadata=dict(anchor.metadata), now=lease.server_time
     )
     await _forget_yesterday(memory)
     while True:

@@ -8,7 +8,7 @@ past our own deadline is lost for good, even if a late renewal succeeds: in betw
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError, unexpected_words
@@ -39,11 +39,23 @@ class HeldLease:
         self._machine_id = machine_id
         self._nonce = Secret(lease.nonce)
         self._ttl_s = ttl_s
-        self._valid_from = sent
+        self._valid_from = self._granted = sent
+        self._expires_at = lease.expires_at
         self._is_lost = False
         self._is_released = False
         self._is_write_unclear = False
         self._renewing: asyncio.Task[None] | None = None
+
+    @property
+    def server_time(self) -> datetime:
+        """Return the time by the server's clock, which the end of the lease tells.
+
+        By our own clock if the server does not tell that end.
+        """
+        if not self._expires_at.timestamp():
+            return self._context.clock.now()
+        elapsed_s = self._context.clock.monotonic() - self._granted.monotonic
+        return self._expires_at + timedelta(seconds=elapsed_s - self._ttl_s)
 
     def guard(self, call_timeout_s: float = CALL_TIMEOUT_S) -> Secret:
         """Return the nonce for one write that takes at most `call_timeout_s`.
@@ -121,10 +133,10 @@ class _Instant:
     def __init__(self, context: Context) -> None:
         self._clock = context.clock
         self._wall: datetime = context.clock.now()
-        self._monotonic = context.clock.monotonic()
+        self.monotonic = context.clock.monotonic()
 
     def age_s(self) -> float:
-        return max(self._clock.monotonic() - self._monotonic, (self._clock.now() - self._wall).total_seconds())
+        return max(self._clock.monotonic() - self.monotonic, (self._clock.now() - self._wall).total_seconds())
 
 
 @asynccontextmanager

@@ -63,10 +63,11 @@ def test_what_is_no_fingerprint_is_none(name: str, value: str) -> None:
 
 
 class Anchor:
-    """A client whose machine is a map."""
+    """A client whose machine is a map, and the lease on it."""
 
-    def __init__(self, metadata: dict[str, str]) -> None:
+    def __init__(self, metadata: dict[str, str], clock: "Clock") -> None:
         self.metadata = metadata
+        self.clock = clock
 
     async def set_metadata(self, _app: str, _machine: str, key: str, value: str) -> None:
         self.metadata[key] = value
@@ -80,6 +81,10 @@ class Anchor:
 
     def guard(self) -> None:
         """As a lease that is held."""
+
+    @property
+    def server_time(self) -> datetime:
+        return self.clock.now()
 
 
 class Clock:
@@ -111,7 +116,8 @@ def fits(slot: str, who_length: int, per_day: int) -> bool:
     """Whether so many keys a day find room, when they come evenly and all of their runs end."""
 
     async def two_days() -> bool:
-        clock, client = Clock(), Anchor(stamped(slot, who_length))
+        clock = Clock()
+        client = Anchor(stamped(slot, who_length), clock)
         context = Context(client=client, clock=clock, who="tester")  # type: ignore[arg-type]
         pool = Pool(app="app", name=slot[:-6], kind=PoolKind.TASK, counts={}, config=MachineConfig(document={}))
         known = KnownPool(app="app", pool=pool.name, stack="stack")

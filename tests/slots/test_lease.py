@@ -2,17 +2,21 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.engine.faults.rules import ALWAYS
 from reconciler.engine.models import Machine
 from reconciler.errors import ApiError, ApiErrorKind, LeaseLostError
-from reconciler.slots.lease import HeldLease, acquire_lease, hold_lease
+from reconciler.model.machine import Lease
+from reconciler.slots.lease import HeldLease, _Instant, acquire_lease, hold_lease
 from reconciler.slots.lease_description import parse_holder
 from reconciler.targets import pid_space, who_asks
+from tests.support.side_by_side import WrongClock, person
 from tests.support.world import World, open_world, task_spec
 
 
@@ -43,6 +47,19 @@ async def test_a_lease_that_was_given_up_is_not_used_again_whatever_a_late_renew
         assert lease._is_lost
         with pytest.raises(LeaseLostError):
             lease.guard(1)
+
+
+async def test_a_lease_tells_the_time_of_the_server(world: World) -> None:
+    machine = await one_machine(world)
+    clock, server = WrongClock(30), world.engine.clock
+    async with hold_lease(person(world, "wrong", clock=clock).context, "app", machine.id, verb="v", ttl_s=30) as lease:
+        for pause_s in (0, 17, 8):
+            await world.context.clock.sleep(pause_s)
+            assert abs((lease.server_time - server.now()).total_seconds()) <= 1
+    untold = Lease(nonce="n", expires_at=datetime.fromtimestamp(0, UTC), owner="", description="")
+    context = replace(world.context, clock=clock)
+    held = HeldLease(context, "app", machine.id, untold, ttl_s=30, sent=_Instant(context))
+    assert held.server_time == clock.now()
 
 
 async def test_a_bug_in_the_renewal_is_told_and_the_lease_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,9 +13,21 @@ from reconciler.model.report import Report, Status
 from reconciler.model.secret import Secret
 from reconciler.model.spec import Spec
 from reconciler.slots.context import Context
+from reconciler.testing.virtual_time import VirtualClock
 from tests.support.world import TOKEN, World, app_text
 
 Deed = Callable[[World], Awaitable[Report]]
+
+
+class WrongClock(VirtualClock):
+    """A wall clock that is wrong by so many hours."""
+
+    def __init__(self, hours: int) -> None:
+        super().__init__()
+        self._by = timedelta(hours=hours)
+
+    def now(self) -> datetime:
+        return super().now() + self._by
 
 
 def person(

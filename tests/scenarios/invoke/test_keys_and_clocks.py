@@ -4,29 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.invoke import key_room
 from reconciler.model.run import Run
 from reconciler.model.run_policy import Override
 from reconciler.slots.context import new_ulid
 from reconciler.slots.run_records import records_of
-from reconciler.testing.virtual_time import VirtualClock
 from tests.support.faults import at_start, dying
-from tests.support.side_by_side import person
+from tests.support.side_by_side import WrongClock, person
 from tests.support.world import World, task_spec
 
 EXTRA = "        args: [exit, '7']\n        overrides: {args: true}\n"
 SPEC = task_spec("[run, '20']", count="2", extra=EXTRA)
 OTHER = Override(args=("exit", "9"))
-
-
-class WrongClock(VirtualClock):
-    """A wall clock that is wrong by so many hours."""
-
-    def __init__(self, hours: int) -> None:
-        super().__init__()
-        self._by = timedelta(hours=hours)
-
-    def now(self) -> datetime:
-        return super().now() + self._by
 
 
 async def ready(world: World) -> None:
@@ -73,6 +62,23 @@ async def test_a_run_whose_start_is_not_told_does_not_start_again_because_its_cl
     second = await world.invoke(SPEC, key="K")
     assert (second.id, second.outcome.exit_code) == (first.id, 7)
     assert len(world.runtime.starts) == 2
+
+
+@pytest.mark.parametrize("hours", [-30, 30])
+@pytest.mark.parametrize("keys", [40, 1])
+async def test_a_clock_that_is_wrong_by_a_day_makes_no_key_forgotten(
+    world: World, hours: int, keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys are kept whole, or but for the last one by their fingerprints."""
+    monkeypatch.setattr(key_room, "MAX_KEYS", keys)
+    monkeypatch.setattr(key_room, "_LEAST_KEYS", 0)
+    await ready(world)
+    wrong = person(world, "wrong", clock=WrongClock(hours))
+    for caller, key in ((world, "A"), (wrong, "B"), (world, "C"), (wrong, "D")):
+        assert (await caller.invoke(SPEC, key=key)).outcome.exit_code == 7
+    for key in "ABCD":
+        assert (await world.invoke(SPEC, key=key)).outcome.exit_code in ({7} if keys == 40 else {7, 122})
+    assert len(world.runtime.starts) == 4
 
 
 async def test_the_oldest_record_goes_also_where_a_clock_was_ahead(world: World) -> None:
