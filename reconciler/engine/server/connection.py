@@ -1,23 +1,23 @@
 """One connection of the engine's HTTP server.
 
 httptools parses its requests, and they are answered in their order. A client may send more requests before it has the
-reply (pipelining); those wait. If the client hangs up, a request goes on to its end, but a stream ends.
+reply (pipelining); those wait. If the client hangs up, a request goes on to its end, but a stream ends. A client that
+only closes its own side still gets its replies.
 """
 
 import asyncio
 import logging
 from collections import deque
-from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
 
 from reconciler.engine.http.messages import MAX_BODY, NoReply, Request, Respond, Response, StreamingResponse
+from reconciler.engine.server.response_head import response_head
 
-_STATUS_LINES: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n" for one in HTTPStatus}
 _MOST_WAITING: Final = 16  # pipelined requests; then no more is read
-_MAX_HEAD: Final = 512 * 1024  # bytes of a request line and its headers; httptools has no limit of its own
+_MAX_FIELDS: Final = 512 * 1024  # bytes of a request line and headers, or of trailers: httptools has no limit
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _INVALID: Final = Response("Invalid HTTP request received.", 400, media_type="text/plain")
 _BROKEN: Final = Response("Internal Server Error", 500, media_type="text/plain")
@@ -55,7 +55,7 @@ class _Pending:
 class Connection(asyncio.Protocol):
     """A connection, from its beginning to its end.
 
-    `idle_since_s` is None while it is in use.
+    `used_at_s` is when something came, or the last reply was sent.
     """
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -66,11 +66,11 @@ class Connection(asyncio.Protocol):
         self._answering: asyncio.Task[None] | None = None
         self._is_streaming = False
         self._drained: asyncio.Event | None = None  # there while the client reads too slowly
-        self._is_in_head = False
-        self._head_size = 0
+        self._field_bytes: int | None = None  # of headers or trailers that came so far; None in a body
         self._owes_continue = False
         self._is_refused = False
-        self.idle_since_s: float | None = loop.time()
+        self._is_half_closed = False
+        self.used_at_s: float = loop.time()
 
     # The transport's calls
 
@@ -86,6 +86,11 @@ class Connection(asyncio.Protocol):
             self._answering.cancel()
         self._server.ended()
 
+    def eof_received(self) -> bool:
+        """Return whether the connection stays open: for replies, but not for a stream."""
+        self._is_half_closed = True
+        return self._answering is not None and not self._is_streaming
+
     def pause_writing(self) -> None:
         self._drained = asyncio.Event()
 
@@ -95,7 +100,7 @@ class Connection(asyncio.Protocol):
             self._drained = None
 
     def data_received(self, data: bytes) -> None:
-        self.idle_since_s = None
+        self.used_at_s = self._loop.time()
         rest = b"" if self._is_refused else data
         while rest:
             try:
@@ -107,9 +112,9 @@ class Connection(asyncio.Protocol):
             except httptools.HttpParserError:
                 self._refuse()
                 return
-        if self._is_in_head:
-            self._head_size += len(data)
-            if self._head_size > _MAX_HEAD:
+        if self._field_bytes is not None:
+            self._field_bytes += len(data)
+            if self._field_bytes > _MAX_FIELDS:
                 self._refuse()
 
     def _head_without_upgrade(self) -> bytes:
@@ -123,7 +128,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self) -> None:
         """Answer 400 to what is not HTTP, after the replies on their way; then close."""
-        self._is_refused, self._is_in_head = True, False
+        self._is_refused, self._field_bytes = True, None
         if self._answering is None:
             self._end_refused()
 
@@ -136,23 +141,23 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
         self._content = bytearray()
         self._is_too_long = False
-        self._is_in_head = True
+        self._field_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Ask for the body, where the client waits for that.
 
         Raises ValueError for a head that no server may accept.
         """
-        self._is_in_head, self._head_size = False, 0
+        self._headers, self._fields = self._fields, []  # what comes later are trailers: nobody reads them
         names = [name for name, _ in self._headers]
         if names.count(b"host") > 1 or self._parser.get_method() == b"CONNECT":
             raise ValueError
@@ -167,7 +172,11 @@ class Connection(asyncio.Protocol):
         self._owes_continue = False
         self._transport.write(_CONTINUE)
 
+    def on_chunk_header(self) -> None:
+        self._field_bytes = 0  # trailers follow the last chunk, which has no body
+
     def on_body(self, body: bytes) -> None:
+        self._field_bytes = None
         if len(self._content) + len(body) > MAX_BODY:
             self._is_too_long = True
             self._content.clear()
@@ -207,10 +216,11 @@ class Connection(asyncio.Protocol):
         try:
             while self._waiting:
                 await self._answer(self._waiting.popleft())
-                self._transport.resume_reading()
+                if len(self._waiting) < _MOST_WAITING:
+                    self._transport.resume_reading()
             if self._is_refused:
                 self._end_refused()
-            elif self._server.is_stopping:
+            elif self._server.is_stopping or self._is_half_closed:
                 self._transport.close()
             elif self._owes_continue:
                 self._send_continue()
@@ -222,7 +232,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         finally:
             self._answering = None
-            self.idle_since_s = self._loop.time()
+            self.used_at_s = self._loop.time()
             self._server.tasks.discard(cast("asyncio.Task[None]", task))
             self._server.ended()
 
@@ -237,8 +247,7 @@ class Connection(asyncio.Protocol):
             return
         keeps_alive = pending.keeps_alive and not self._server.is_stopping
         if isinstance(response, StreamingResponse) and pending.request.method != "HEAD":
-            await self._stream(response, pending)
-            keeps_alive = keeps_alive and not pending.is_http_1_0
+            await self._stream(response, is_chunked=not pending.is_http_1_0, keeps_alive=keeps_alive)
         elif not self._transport.is_closing():
             self._write(response, pending.request.method, keeps_alive=keeps_alive)
             if self._drained:
@@ -248,21 +257,20 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _write(self, response: Response, method: str | None, *, keeps_alive: bool) -> None:
-        head = _head(response, self._server.date(), () if keeps_alive else (("connection", "close"),))
+        head = response_head(response, self._server.date(), keeps_alive=keeps_alive)
         self._transport.write(head if method == "HEAD" else head + response.body)
 
-    async def _stream(self, response: StreamingResponse, pending: _Pending) -> None:
+    async def _stream(self, response: StreamingResponse, *, is_chunked: bool, keeps_alive: bool) -> None:
         """Send each piece as it comes, in chunks.
 
         To a client of HTTP 1.0: as they are, until the connection is closed.
         """
         self._is_streaming = True
-        is_chunked = not pending.is_http_1_0
-        coded = (("transfer-encoding", "chunked"),) if is_chunked else ()
+        date = self._server.date()
         try:
-            if self._transport.is_closing():
+            if self._transport.is_closing() or self._is_half_closed:
                 return
-            self._transport.write(_head(response, self._server.date(), coded))
+            self._transport.write(response_head(response, date, keeps_alive=keeps_alive, is_chunked=is_chunked))
             async for chunk in response.chunks:
                 piece = chunk.encode()
                 if self._transport.is_closing():
@@ -285,9 +293,3 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Cut the connection."""
         self._transport.abort()
-
-
-def _head(response: Response, date: str, more: tuple[tuple[str, str], ...]) -> bytes:
-    status = _STATUS_LINES.get(response.status_code) or f"HTTP/1.1 {response.status_code} \r\n"
-    lines = [f"{name}: {value}\r\n" for name, value in (*response.header_items(), *more)]
-    return f"{status}date: {date}\r\n{''.join(lines)}\r\n".encode("latin-1")

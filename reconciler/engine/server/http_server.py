@@ -71,12 +71,15 @@ class EngineServer:
             connection.abort()
 
     def _close_idle(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close the connections that nobody has used for long; again after a while."""
+        """Close the connections on which nothing has come for long; again after a while.
+
+        The rest of a request may never come. A reply under way is waited for.
+        """
         if self.is_stopping:
             return
         oldest_s = loop.time() - KEEP_ALIVE_S
         for connection in tuple(self.connections):
-            if connection.idle_since_s is not None and connection.idle_since_s < oldest_s:
+            if connection.used_at_s < oldest_s:
                 connection.close_if_idle()
         loop.call_later(_SWEEP_S, self._close_idle, loop)
 

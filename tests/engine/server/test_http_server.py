@@ -13,6 +13,8 @@ import pytest
 import uvloop
 
 from reconciler.engine.http.messages import MAX_BODY, JSONResponse, NoReply, Request, Response, StreamingResponse
+from reconciler.engine.server import http_server
+from reconciler.engine.server.connection import Connection
 from reconciler.engine.server.http_server import EngineServer
 
 HOST = b"Host: 127.0.0.1\r\n"
@@ -30,6 +32,7 @@ class Asked:
         self.seen: list[Request] = []
         self.is_asked = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.has_turn = asyncio.Event()
         self.stream_began = asyncio.Event()
         self.stream_ended = asyncio.Event()
 
@@ -39,6 +42,9 @@ class Asked:
         match request.path:
             case "/slow":
                 await self.go_on.wait()
+            case "/turn":
+                self.has_turn.set()
+                await asyncio.sleep(0)
             case "/odd":
                 return Response(headers={"odd": "\u20ac"})
             case "/broken":
@@ -123,6 +129,41 @@ def test_requests_that_come_at_once_are_answered_in_order() -> None:
             asked.go_on.set()
             bodies = [(await reply_of(reader))[2] for _ in many]
             assert bodies == [b'{"path":"%b","length":0}' % path for path in many]
+
+    served(scenario)
+
+
+def test_no_more_is_read_while_many_requests_wait() -> None:
+    class Reading(asyncio.Transport):
+        """A transport that knows whether it is read."""
+
+        is_read = True
+
+        def pause_reading(self) -> None:
+            self.is_read = False
+
+        def resume_reading(self) -> None:
+            self.is_read = True
+
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, data: object) -> None:
+            pass
+
+    async def scenario(asked: Asked, server: EngineServer, _opened: Opened) -> None:
+        transport, most = Reading(), 16
+        connection = Connection(server, asyncio.get_running_loop())
+        connection.connection_made(transport)
+        connection.data_received(get(b"/slow") + get(b"/turn") * (2 * most))
+        seen = []
+        asked.go_on.set()
+        while len(asked.seen) <= 2 * most:
+            await asked.has_turn.wait()
+            asked.has_turn.clear()
+            seen.append(transport.is_read)
+        assert seen == [*[False] * (most + 1), *[True] * (most - 1)]
+        connection.connection_lost(None)
 
     served(scenario)
 
@@ -242,6 +283,94 @@ def test_a_head_without_end_is_refused() -> None:
     served(scenario)
 
 
+CHUNKED = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def test_trailers_are_no_headers_and_have_an_end() -> None:
+    async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(CHUNKED + b"2\r\nok\r\n0\r\nAuthorization: x\r\nHost: evil.example\r\n\r\n")
+            assert (await reply_of(reader))[2] == b'{"path":"/","length":2}'
+            assert asked.seen[-1].headers == [(b"host", b"127.0.0.1"), (b"transfer-encoding", b"chunked")]
+            (connection,) = server.connections
+            connection.data_received(CHUNKED + b"0\r\nX: ")
+            connection.data_received(b"x" * 512 * 1024)
+            assert (await reply_of(reader))[0] == b"HTTP/1.1 400 Bad Request"
+            assert await reader.read() == b""
+
+    served(scenario)
+
+
+def test_a_long_body_in_chunks_is_not_taken_for_trailers() -> None:
+    async def scenario(_asked: Asked, server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(get(b"/"))
+            await reply_of(reader)
+            (connection,) = server.connections
+            connection.data_received(CHUNKED + b"c0000\r\n")
+            for _ in range(3):
+                connection.data_received(b"x" * 0x40000)
+            for _ in range(3):  # each ends with the header of the next chunk
+                connection.data_received(b"\r\n40000\r\n")
+                connection.data_received(b"x" * 0x40000)
+            connection.data_received(b"\r\n0\r\n\r\n")
+            assert (await reply_of(reader))[2] == b'{"path":"/","length":%d}' % (6 * 0x40000)
+
+    served(scenario)
+
+
+def test_a_client_that_closes_its_own_side_gets_its_replies() -> None:
+    async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(get(b"/slow") + get(b"/next") + b"GET /half HTT")
+            await asked.is_asked.wait()
+            writer.write_eof()
+            async with opened() as (other, to_other):
+                to_other.write(get(b"/other"))
+                await reply_of(other)  # the server has seen the end by now
+            asked.go_on.set()
+            assert (await reply_of(reader))[2] == b'{"path":"/slow","length":0}'
+            assert (await reply_of(reader))[2] == b'{"path":"/next","length":0}'
+            assert await reader.read() == b""
+
+    served(scenario)
+
+
+def test_no_stream_begins_for_a_client_that_may_have_gone() -> None:
+    async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        async with opened() as (reader, writer):
+            writer.write(get(b"/slow_stream"))
+            await asked.is_asked.wait()
+            writer.write_eof()
+            async with opened() as (other, to_other):
+                to_other.write(get(b"/other"))
+                await reply_of(other)  # the server has seen the end by now
+            asked.go_on.set()
+            assert await reader.read() == b""
+        assert not asked.stream_began.is_set()
+
+    served(scenario)
+
+
+def test_a_connection_that_only_began_a_request_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_SWEEP_S", 0.01)
+
+    async def scenario(asked: Asked, _server: EngineServer, opened: Opened) -> None:
+        monkeypatch.setattr(http_server, "KEEP_ALIVE_S", 120.0)
+        async with opened() as (idle, _), opened() as (head, to_head), opened() as (body, to_body):
+            to_head.write(b"GET / HTTP/1.1\r\nHo")
+            to_body.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\nx")
+            async with opened() as (reader, writer):
+                writer.write(get(b"/slow"))
+                await asked.is_asked.wait()  # what was sent before has come too
+                monkeypatch.setattr(http_server, "KEEP_ALIVE_S", 0.0)
+                assert [await one.read() for one in (idle, head, body)] == [b"", b"", b""]
+                asked.go_on.set()
+                assert (await reply_of(reader))[2] == b'{"path":"/slow","length":0}'
+
+    served(scenario)
+
+
 def test_no_stream_begins_for_a_client_that_has_gone() -> None:
     async def scenario(asked: Asked, server: EngineServer, opened: Opened) -> None:
         async with opened() as (_reader, writer):
@@ -284,6 +413,10 @@ def test_a_stream_comes_in_chunks_and_ends_with_its_reader() -> None:
         async with opened() as (reader, writer):
             writer.write(b"GET /stream HTTP/1.0\r\n\r\n")
             assert (await reader.read()).endswith(b"\r\n\r\nonetwo")
+        async with opened() as (reader, writer):
+            writer.write(b"GET /stream HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+            assert b"connection: close\r\n" in await reader.readuntil(b"\r\n\r\n")
+            assert (await reader.read()).endswith(b"3\r\ntwo\r\n0\r\n\r\n")
 
     served(scenario)
 
