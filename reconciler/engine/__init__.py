@@ -16,7 +16,7 @@ machines (models.py) and keeps them in the `store`. The sub-packages:
 Where is it decided that a call is refused, a start for example? In this order:
 
 1. `http/app.py`, `_Api`: host, token and rate limits (`http/admission.py`), an app that is too new.
-   Before that, `http/faults_middleware.py` may answer an error by a fault rule.
+   Before that, `http/fault_replies.py` may answer an error by a fault rule.
 2. `engine.py`, `Engine._reachable`: no such app or machine, or its host is down.
 3. `machines/leases.py`, `Leases.admit`: someone else holds the lease, by the table LEASE_RULES.
 4. `machines/call_rules.py`, `decide`: the machine's state does not allow it, by the table CALL_RULES.

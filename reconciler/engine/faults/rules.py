@@ -1,7 +1,7 @@
 """Fault rules: what goes wrong on purpose, by `--adversity` and in tests.
 
 A rule names a fault, and the calls, apps, machines or images that it strikes. API_FAULTS and REPLY_FAULTS are applied
-around a call by `http/faults_middleware.py`; the engine itself asks for ENGINE_FAULTS at the moment that they concern.
+around a call by `http/fault_replies.py`; the engine itself asks for ENGINE_FAULTS at the moment that they concern.
 """
 
 import enum

@@ -12,7 +12,7 @@ from reconciler.engine.errors import ApiFault
 from reconciler.engine.faults.rules import api_fault
 from reconciler.engine.http.admission import Admission, Rates
 from reconciler.engine.http.asgi import ASGIApp, asgi_app
-from reconciler.engine.http.faults_middleware import fault_response, reply_under_faults
+from reconciler.engine.http.fault_replies import fault_response, reply_under_faults
 from reconciler.engine.http.messages import JSONResponse, Request, Respond, Response
 from reconciler.engine.http.page_codes import PageCodes, page_code_endpoints
 from reconciler.engine.http.router import Router
