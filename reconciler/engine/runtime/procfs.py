@@ -29,9 +29,13 @@ _FEW_FORKS: Final = 4096  # far fewer than pids in a round: 32768 at least
 _SKIPPED: Final = 1024  # pids that are in use already, on the way from the eldest to the last
 _ALL_PIDS: Final = (0, 2**31)
 _STARTED: Final = 19  # among the fields of stat from the state on: when it started
+_SIZE: Final = 20  # its memory: 0 for a thread of the kernel, which has no environment
+_ENVIRONMENT_END: Final = 48  # the address; 0 until execve has put the environment there
 _GONE: Final = frozenset({"Z", "X"})
 _DEATH_S: Final = 1.0
 _DEATH_POLL_S: Final = 0.002
+_EXEC_POLL_S: Final = 0.001
+_EXEC_POLLS: Final = 50  # execve takes far less than 1 ms, unless a disk is broken
 
 
 class Owned(Struct, frozen=True):
@@ -217,14 +221,30 @@ def _is_marked(pid: int, directory: Path) -> bool:
 def _mark_of(pid: int) -> str:
     """Return the mark in the process's environment.
 
-    Empty without one, and for processes of other users.
+    Empty without one, and for processes of other users. A process that just begins another program has no environment
+    for a moment; that is waited for.
     """
     try:
-        with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123
-            environment = b"\0" + file.read()
-    except OSError:
+        environment = _environment(pid)
+        for _ in range(_EXEC_POLLS):
+            if environment or not _begins_program(pid):
+                break
+            time.sleep(_EXEC_POLL_S)
+            environment = _environment(pid)
+    except (OSError, IndexError):
         return ""
-    return os.fsdecode(environment.partition(f"\0{MARK}=".encode())[2].partition(b"\0")[0])
+    return os.fsdecode((b"\0" + environment).partition(f"\0{MARK}=".encode())[2].partition(b"\0")[0])
+
+
+def _environment(pid: int) -> bytes:
+    with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def _begins_program(pid: int) -> bool:
+    """Return whether the process has memory, and its environment no place in it yet."""
+    fields = _fields(pid)
+    return fields[_SIZE] != "0" and fields[_ENVIRONMENT_END] == "0"
 
 
 def _stat(pid: int, listening: dict[str, tuple[str, str]]) -> ProcessStat:

@@ -80,3 +80,22 @@ def test_this_host_counts_what_it_starts() -> None:
     assert before is not None
     assert after is not None
     assert after > before
+
+
+@pytest.mark.parametrize(
+    ("size", "end", "is_found"),
+    [(4096, 0, True), (4096, 700, False), (0, 0, False)],
+    ids=["begins a program", "has no variables", "is the kernel's"],
+)
+def test_the_mark_of_a_process_that_begins_a_program_is_waited_for(
+    proc: Path, monkeypatch: pytest.MonkeyPatch, size: int, end: int, is_found: bool
+) -> None:
+    memory = f"{'0 ' * 16}{size} {'0 ' * 27}{end} 0"
+    (proc / "300" / "stat").write_text(f"300 (a b) S 1 300 300 {memory}")
+
+    def begin(_: float) -> None:
+        (proc / "300" / "environ").write_bytes(b"A=1\0" + f"{procfs.MARK}=/run/1".encode())
+
+    monkeypatch.setattr(f"{procfs.__name__}.time.sleep", begin)
+    owned = Owned(frozenset(), Path("/run"))
+    assert procfs._pids_of(owned) == ({300} if is_found else set())
