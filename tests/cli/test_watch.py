@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import Iterator
 from os import terminal_size
 from pathlib import Path
@@ -111,7 +112,8 @@ def test_what_it_is_not_for_is_refused(
     monkeypatch.setattr("reconciler.cli.ui.console.is_terminal", lambda _stream: terminal)
     with VirtualEngine() as engine:
         ended = CommandLine(engine, engine.transport, tmp_path).run("status", *words, environment=environment)
-    assert (ended.code, ended.out) == (64, "")
+    assert ended.code == 64
+    assert (json.loads(ended.out)["error"]["exit_code"] == 64) if "json" in words else (ended.out == "")
     assert why in ended.err
 
 
